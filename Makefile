@@ -1,0 +1,53 @@
+# Two commands on a fresh machine: `make demo` and `make test`. They need Python 3.11 to 3.13, pip and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test test-all test-gpu lint types install lock clean
+
+demo: $(INSTALLED)
+	$(BIN)/thalweg run examples/sample.yaml
+	@echo
+	@echo "Look at it in a browser:  $(BIN)/thalweg dashboard"
+
+test: $(INSTALLED)
+	$(BIN)/pytest
+
+test-all: $(INSTALLED)
+	$(BIN)/pytest -m "not gpu"
+
+test-gpu: $(INSTALLED)
+	$(BIN)/pytest -m gpu
+
+install: $(INSTALLED)
+
+# constraints.txt is the lock: exact versions of everything.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+lint: $(INSTALLED) types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+# A folder of links shows type checkers the layout that the installed package has.
+types: $(INSTALLED)
+	mkdir -p .types/thalweg
+	for f in src/thalweg/__init__.py src/thalweg/py.typed; do ln -sfn ../../$$f .types/thalweg/; done
+	for d in flows models storage dashboard evaluation; do ln -sfn ../../$$d .types/thalweg/$$d; done
+	$(BIN)/mypy -p thalweg
+
+# Resolve everything anew, then read the difference before committing it.
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/pip install --quiet torch==2.13.0
+	.venv-lock/bin/pip install --quiet --editable ".[dev]"
+	.venv-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+	rm -rf .venv-lock
+
+clean:
+	rm -rf $(VENV) .types build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Files the dashboard ships: map boundaries (their origin is in README.md)."""

@@ -1,0 +1,150 @@
+"""The one look of every page: colours of observations, models and states, and how numbers are written."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from html import escape
+from math import isfinite
+
+FLOORS = ("climatology", "persistence")
+"""Models any other has to beat: drawn muted and broken, always after the others."""
+
+# Okabe and Ito (2008), told apart with any kind of colour vision. Black is kept for observations; the
+# yellow is too faint on white. On a dark ground the two darkest are lifted to a contrast above 4.5.
+_LIGHT_MODELS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#3c9fd4", "#7a5195", "#8c564b")
+_DARK_MODELS = ("#3d9be0", "#ef7f2e", "#1fbf8f", "#d98fba", "#e5ab2e", "#8fd0f7", "#a98ad0", "#c08a7a")
+_FLOOR_DASHES = {"climatology": "dash", "persistence": "dot"}
+_DASHES = ("solid", "longdashdot", "dashdot")
+
+SKILL_SCALE = ("#44337a", "#3b5f93", "#2b8a8c", "#5fb45e", "#e0d13a")
+"""Five steps from poor to perfect, lightness rising throughout (after viridis)."""
+BELOW_SCALE = "#c1440e"
+"""Worse than the reference of the metric: outside the scale of skill on purpose."""
+DIVERGING_SCALE = ("#8c510a", "#d0a35b", "#ecdcb8", "#d9d9d9", "#bfe0dc", "#5bada4", "#01665e")
+"""Brown: too little or too low; teal: too much (Brewer's BrBG with a grey middle)."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colours of a theme."""
+
+    dark: bool
+    ink: str
+    muted: str
+    faint: str
+    ground: str
+    panel: str
+    land: str
+    border: str
+    floor: str
+    states: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def observed(self) -> str:
+        """Colour of observations, on every page."""
+        return self.ink
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Colours that are handed out to models."""
+        return _DARK_MODELS if self.dark else _LIGHT_MODELS
+
+
+LIGHT = Look(
+    dark=False,
+    ink="#1a242e",
+    muted="#5c6975",
+    faint="#e4e9ed",
+    ground="#ffffff",
+    panel="#f3f6f8",
+    land="#eef1f3",
+    border="#b9c3cc",
+    floor="#7d8892",
+    states={
+        "done": "#5b8f86",
+        "running": "#0b6b88",
+        "waiting": "#a3adb6",
+        "failed": "#c1440e",
+        "stopped": "#b07a00",
+        "unknown": "#a3adb6",
+    },
+)
+DARK = Look(
+    dark=True,
+    ink="#eef2f5",
+    muted="#9aa7b3",
+    faint="#28333d",
+    ground="#11171d",
+    panel="#19222b",
+    land="#1d2730",
+    border="#46535f",
+    floor="#8794a0",
+    states={
+        "done": "#5fa499",
+        "running": "#4fb3d1",
+        "waiting": "#66737f",
+        "failed": "#ef7048",
+        "stopped": "#d6a02b",
+        "unknown": "#66737f",
+    },
+)
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """How a model is drawn."""
+
+    color: str
+    dash: str
+    width: float
+
+
+def strokes(models: Iterable[str], floors: Iterable[str], look: Look) -> dict[str, Stroke]:
+    """One stroke for each model, by its place in the sorted names, so that it is the same on every page.
+
+    Parameters
+    ----------
+    models : names of every model in the folder of runs, floors included.
+    floors : which of them are floors.
+    """
+    muted = set(floors)
+    result = {}
+    names = sorted(set(models) - muted)
+    for number, name in enumerate(names):
+        turn, place = divmod(number, len(look.models))
+        result[name] = Stroke(look.models[place], _DASHES[turn % len(_DASHES)], 1.8)
+    for number, name in enumerate(sorted(muted)):
+        dash = _FLOOR_DASHES.get(name, ("dash", "dot")[number % 2])
+        result[name] = Stroke(look.floor, dash, 1.2)
+    return result
+
+
+def number(value: float | None, decimals: int = 2, signed: bool = False) -> str:
+    """A number for reading: a real minus sign, and a dash where there is none."""
+    if value is None or not isfinite(value):
+        return "–"
+    rounded = round(float(value), decimals) + 0.0
+    text = f"{rounded:+.{decimals}f}" if signed and rounded else f"{rounded:.{decimals}f}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def count(value: int, noun: str, plural: str | None = None) -> str:
+    """`1 site`, `50 sites`, `2,000 sites`."""
+    return f"{value:,} {noun if value == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float | None) -> str:
+    """`42 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds is None or not isfinite(seconds):
+        return "–"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 90:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def text(value: object) -> str:
+    """Text made safe for HTML."""
+    return escape(str(value), quote=True)

@@ -1,0 +1,1 @@
+"""Process models, networks, hybrids, and how they are trained. PyTorch alone."""

@@ -1,0 +1,5 @@
+"""Time stepping of process models."""
+
+from thalweg.models.engine.simulation import Backend, Simulation, simulate
+
+__all__ = ["Backend", "Simulation", "simulate"]

@@ -1,0 +1,39 @@
+"""The process library: one file each, found by name or by dotted path."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+
+from thalweg.models.process import ProcessModel
+from thalweg.models.processes.hbv import Hbv
+from thalweg.models.processes.hillslope import Hillslope
+
+PROCESSES: dict[str, type[ProcessModel]] = {"hbv": Hbv, "hillslope": Hillslope}
+
+
+def find_process(name: str) -> ProcessModel:
+    """Give the process model of this name, or of a dotted path such as ``my_lab.models:Snow17``.
+
+    Raises
+    ------
+    ValueError
+        When there is none; the message names the nearest known name.
+    """
+    if name in PROCESSES:
+        return PROCESSES[name]()
+    if ":" not in name:
+        near = difflib.get_close_matches(name, PROCESSES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"unknown process {name!r}{hint} Known: {', '.join(sorted(PROCESSES))}, "
+            "or a path like package.module:Class"
+        )
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"process {name!r} cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, ProcessModel)):
+        raise ValueError(f"process {name!r} is not a subclass of thalweg.models.process.ProcessModel")
+    return found()

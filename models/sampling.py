@@ -1,0 +1,62 @@
+"""Which windows of which sites a training step sees."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+class Windows:
+    """Draws batches of windows: every site equally often, each from a random first day.
+
+    Sites are shuffled anew when all have been seen. Draws come from a generator of its own, so that
+    nothing else changes them.
+
+    Parameters
+    ----------
+    observed : ``(time, site)``; NaN where missing. A site without any observation is never drawn.
+    window, warmup : days with and before the targets.
+
+    Raises
+    ------
+    ValueError
+        When the record is shorter than warm-up and window, or nothing was observed.
+    """
+
+    def __init__(self, observed: Tensor, window: int, warmup: int, batch_sites: int, seed: int) -> None:
+        days = observed.shape[0]
+        self.last_start = days - window - warmup
+        if self.last_start < 0:
+            raise ValueError(
+                f"a warm-up of {warmup} and a window of {window} days do not fit into the {days} days "
+                "of the training part and what lies before it: shorten training.window or training.warmup"
+            )
+        there = torch.isfinite(observed[warmup:])
+        self.sites = torch.nonzero(there.any(0).cpu()).squeeze(-1)
+        if len(self.sites) == 0:
+            raise ValueError("no training site has any observation in the training part")
+        self.device = observed.device
+        self.batch = min(batch_sites, len(self.sites))
+        self.steps_per_pass = max(1, math.ceil(int(there.sum()) / (window * self.batch)))
+        self.generator = torch.Generator().manual_seed(seed)
+        self.queue = torch.empty(0, dtype=torch.long)
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Give ``(site,)`` indices of sites and of their windows' first days (warm-up included)."""
+        while len(self.queue) < self.batch:
+            order = torch.randperm(len(self.sites), generator=self.generator)
+            self.queue = torch.cat([self.queue, self.sites[order]])
+        sites, self.queue = self.queue[: self.batch], self.queue[self.batch :]
+        starts = torch.randint(self.last_start + 1, (self.batch,), generator=self.generator)
+        return sites.to(self.device), starts.to(self.device)
+
+    def state(self) -> dict[str, Tensor]:
+        """Give what :meth:`restore` needs to go on with the same draws."""
+        return {"generator": self.generator.get_state(), "queue": self.queue}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from a :meth:`state`."""
+        self.generator.set_state(state["generator"].cpu())
+        self.queue = state["queue"].cpu()
