@@ -5,6 +5,7 @@ always written back in full, because a default may differ tomorrow.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import streamlit as st
 
@@ -25,6 +26,12 @@ def keep(name: str, value: str | None) -> None:
         st.query_params[name] = value
     st.session_state[_KEPT + name] = value
     st.session_state[_WRITTEN + name] = value
+
+
+def tell(name: str, value: str) -> NoReturn:
+    """Changes a choice from elsewhere on the page, and draws the page again."""
+    st.query_params[name] = value
+    st.rerun()
 
 
 def select(

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pandas as pd
 import streamlit as st
-
 from thalweg.dashboard.look import FLOORS
 from thalweg.evaluation.summary import summarize
 from thalweg.storage.results import Run, collect_metrics, find_runs
@@ -89,14 +88,14 @@ def summary(runs: tuple[tuple[str, Stamp], ...], metric: str) -> pd.DataFrame:
 
 
 @st.cache_data(max_entries=5000, show_spinner=False)
-def medians(path: str, stamp: Stamp, names: tuple[str, ...]) -> dict[str, float]:  # noqa: ARG001
+def medians(path: str, stamp: Stamp, names: tuple[str, ...]) -> dict[str, float]:
     """Median over the sites of a run, for each of these metrics that it has."""
     table = Run(Path(path)).metrics()
     return {name: float(table[name].median()) for name in names if name in table and len(table)}
 
 
 @st.cache_data(max_entries=500, show_spinner="Reading the hydrograph …")
-def series(path: str, stamp: Stamp, site: str) -> tuple[pd.DataFrame | None, list[str]]:  # noqa: ARG001
+def series(path: str, stamp: Stamp, site: str) -> tuple[pd.DataFrame | None, list[str]]:
     """`simulated` and `observed` (mm/day) by day at one site; None, with the reason, where there is none.
 
     Only the chunks of this site are read.
@@ -115,7 +114,7 @@ def series(path: str, stamp: Stamp, site: str) -> tuple[pd.DataFrame | None, lis
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
-def history(path: str, stamp: Stamp) -> pd.DataFrame:  # noqa: ARG001
+def history(path: str, stamp: Stamp) -> pd.DataFrame:
     """The training curve of a run, one row an epoch."""
     return Run(Path(path)).history()
 

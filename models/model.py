@@ -17,7 +17,7 @@ class Prediction:
     target : ``(time, site)``, the simulated target (discharge in mm/day).
     fluxes, states : ``(time, site)`` means over components, by name; empty for a pure network and
         when no details were asked for.
-    parameters : ``(site, component)`` by name, the static ones, likewise.
+    parameters : ``(site, component)``, or ``(site,)`` for routing, by name: the static ones, likewise.
     varying : ``(time, site)`` means over components of the parameters that vary in time, likewise.
     """
 

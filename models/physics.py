@@ -63,7 +63,7 @@ def simulate_routed(
         states={name: state[lead:].mean(-1) for name, state in result.states.items()},
         parameters={
             **{name: p for name, p in parameters.items() if p.dim() == 2},
-            **{name: p.unsqueeze(-1) for name, p in routing.items()},
+            **routing,
         },
         varying={name: p[warmup:].mean(-1) for name, p in parameters.items() if p.dim() == 3},
     )

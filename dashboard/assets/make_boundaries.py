@@ -1,7 +1,7 @@
 """Makes the three boundary files of this folder from the npm packages `world-atlas` and `us-atlas`.
 
     npm pack world-atlas@2.0.2 us-atlas@3.0.1     # then unpack both
-    python make_boundaries.py world-atlas/land-50m.json world-atlas/countries-50m.json us-atlas/states-10m.json
+    python make_boundaries.py world/land-50m.json world/countries-50m.json us/states-10m.json
 
 The output is plain longitude/latitude for a Cartesian plot: no ring or line crosses the antimeridian.
 """
@@ -11,6 +11,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def _distance(point: Point, start: Point, end: Point) -> float:
 def unwrap(line: Line) -> Line:
     """Longitudes made continuous: a step over the antimeridian goes beyond ±180 instead of jumping back."""
     turned, result = 0.0, [line[0]]
-    for (before, _), (x, y) in zip(line, line[1:], strict=False):
+    for (before, _), (x, y) in pairwise(line):
         if abs(x - before) > 180.0:
             turned += 360.0 if x < before else -360.0
         result.append((x + turned, y))
@@ -138,7 +139,7 @@ def split_ring(ring: Line) -> list[Line]:
 def split_line(line: Line) -> list[Line]:
     """A line broken where it crosses the antimeridian."""
     parts: list[Line] = [[line[0]]]
-    for before, after in zip(line, line[1:], strict=False):
+    for before, after in pairwise(line):
         if abs(after[0] - before[0]) > 180.0:
             parts.append([])
         parts[-1].append(after)

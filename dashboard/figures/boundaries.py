@@ -88,9 +88,7 @@ def _cut_ring(ring: list[Point], window: Window) -> list[Point]:
 
 def _cut_line(line: list[Point], window: Window) -> list[list[Point]]:
     """Stretches of a line with at least one end of each segment inside the window."""
-    inside = [
-        window.west <= x <= window.east and window.south <= y <= window.north for x, y in line
-    ]
+    inside = [window.west <= x <= window.east and window.south <= y <= window.north for x, y in line]
     parts: list[list[Point]] = []
     open_part = False
     for i in range(len(line) - 1):

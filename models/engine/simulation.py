@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from weakref import WeakSet
 
 import torch
-from thalweg.models.engine import eager
+from thalweg.models.engine import eager, fused
 from thalweg.models.process import ProcessModel, names
 from torch import Tensor
 
@@ -71,7 +73,7 @@ def simulate(
         item.name: some.new_full(shape, item.initial) if initial is None else initial[item.name].expand(shape)
         for item in process.states
     }
-    run = _backend(process, some, backend)
+    run = _backend(process, [*series.values(), *parameters.values(), *state.values()], backend)
     if warmup:
         with torch.no_grad():
             early = _days(series, 0, warmup), _days(parameters, 0, warmup)
@@ -80,10 +82,28 @@ def simulate(
     return Simulation(*run(process, *late, state, flux_names, tuple(states)))
 
 
-def _backend(process: ProcessModel, some: Tensor, backend: Backend) -> eager.Run:
+def _backend(process: ProcessModel, tensors: Sequence[Tensor], backend: Backend) -> eager.Run:
     if backend not in ("auto", "eager", "fused"):
         raise ValueError(f"unknown backend {backend!r}: use auto, eager or fused")
-    return eager.run
+    if backend == "fused":
+        return fused.run
+    if backend == "eager" or not fused.takes(tensors):
+        return eager.run
+    try:
+        fused.program_of(process, tensors[0].dtype)
+    except fused.UnsupportedOperation as error:
+        _warn_once(process, error)
+        return eager.run
+    return fused.run
+
+
+_warned: WeakSet[type[ProcessModel]] = WeakSet()
+
+
+def _warn_once(process: ProcessModel, error: Exception) -> None:
+    if type(process) not in _warned:
+        _warned.add(type(process))
+        warnings.warn(f"{error}; running the slower eager backend", RuntimeWarning, stacklevel=4)
 
 
 def _days(tensors: Mapping[str, Tensor], first: int, last: int) -> dict[str, Tensor]:

@@ -210,7 +210,7 @@ def test_details_add_up():
     parts = sum(prediction.fluxes[name] for name in ("quick_flow", "interflow", "baseflow"))
     torch.testing.assert_close(parts, prediction.fluxes["discharge"])
     assert prediction.parameters["field_capacity"].shape == (SITES, 2)
-    assert prediction.parameters["routing_shape"].shape == (SITES, 1)
+    assert prediction.parameters["routing_shape"].shape == (SITES,)
     assert prediction.target.shape == (DAYS - 60, SITES)
     assert bool((prediction.target >= 0).all())
 

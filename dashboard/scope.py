@@ -1,0 +1,127 @@
+"""What the pages Skill and Site look at: one split of one experiment, with all its models."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from streamlit.delta_generator import DeltaGenerator
+from thalweg.dashboard import choices, data, parts
+from thalweg.dashboard.data import Card, Stamp
+from thalweg.dashboard.measures import Measure, measures
+
+_SITE = ["latitude", "longitude", "region"]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Results of one split of one experiment.
+
+    Attributes
+    ----------
+    table : one row a run and test site: the columns of `collect_metrics`.
+    places : index site; latitude, longitude (degrees), region.
+    models : names, trained ones first, each group sorted.
+    """
+
+    experiment: str
+    split: str
+    runs: tuple[Card, ...]
+    table: pd.DataFrame
+    places: pd.DataFrame
+    measures: dict[str, Measure]
+    models: list[str]
+    floors: list[str]
+    seeds: list[int]
+    problems: list[str]
+
+    @property
+    def key(self) -> str:
+        """Identity for widgets."""
+        return f"{self.experiment}/{self.split}"
+
+    @property
+    def sources(self) -> tuple[tuple[str, Stamp], ...]:
+        """What the numbers were read from."""
+        return tuple((run.path, run.stamp) for run in self.runs)
+
+    def by_site(self, model: str) -> pd.DataFrame:
+        """Metrics of a model by site, the mean over its seeds."""
+        own = self.table[self.table["model"] == model]
+        return own.groupby("site")[list(self.measures)].mean()
+
+    def medians(self) -> pd.DataFrame:
+        """Median of every metric by model, with the number of sites and the baseflow-index correlation."""
+        frame = pd.DataFrame({name: self.intervals(name)["median"] for name in self.measures})
+        any_summary = self.intervals(next(iter(self.measures)))
+        frame["sites"] = [self.table.loc[self.table["model"] == m, "site"].nunique() for m in frame.index]
+        if (
+            "baseflow_index_correlation" in any_summary
+            and any_summary["baseflow_index_correlation"].notna().any()
+        ):
+            frame["baseflow_index_correlation"] = any_summary["baseflow_index_correlation"]
+        return frame
+
+    def intervals(self, metric: str) -> pd.DataFrame:
+        """Median of a metric with its interval: index model, columns of `summarize`."""
+        table = data.summary(self.sources, metric)
+        return table[table["split"] == self.split].set_index("model").reindex(self.models)
+
+    def run_at(self, model: str, site: str, seed: int) -> Card | None:
+        """The run of a model that was tested at this site: with this seed, else with its lowest."""
+        own = self.table[(self.table["model"] == model) & (self.table["site"] == site)].sort_values("seed")
+        if own.empty:
+            return None
+        same = own[own["seed"] == seed]
+        wanted = (same if len(same) else own).iloc[0]["run"]
+        return next((run for run in self.runs if run.id == wanted), None)
+
+
+def choose_scope(runs: Sequence[Card], first: DeltaGenerator, second: DeltaGenerator) -> Scope | None:
+    """Lets a person choose an experiment and a split; None, with the reason on the page, without any."""
+    if not runs:
+        parts.empty(
+            "Nothing to compare yet",
+            f"No runs were found in {data.root().resolve()}. Start an experiment, then come back.",
+            "thalweg run examples/sample.yaml",
+        )
+        return None
+    newest = sorted(runs, key=lambda run: -run.updated.timestamp() if run.updated is not None else 0.0)
+    experiments = list(dict.fromkeys(run.experiment for run in newest))
+    with first:
+        default = next((run.experiment for run in newest if run.state == "done"), experiments[0])
+        experiment = choices.select("experiment", "Experiment", experiments, default)
+    own = [run for run in runs if run.experiment == experiment]
+    splits = list(dict.fromkeys(run.split for run in own))
+    with second:
+        split = choices.segments("split", "Split", splits)
+    return load_scope(experiment, split, [run for run in own if run.split == split])
+
+
+def load_scope(experiment: str, split: str, runs: Sequence[Card]) -> Scope | None:
+    """Reads the metrics of a split; None, with the reason on the page, where there are none yet."""
+    table, problems = data.metrics(runs)
+    found = measures(table.columns)
+    if table.empty or not found:
+        going = sum(run.state in ("running", "waiting") for run in runs)
+        failed = sum(run.state == "failed" for run in runs)
+        parts.empty(
+            "No results yet",
+            f"Of {len(runs)} runs in {experiment}, {split}: {going} under way, {failed} failed. "
+            "The page Runs shows how far each is and why one failed.",
+        )
+        parts.notices(problems)
+        return None
+    names = set(table["model"])
+    floors = sorted({run.model for run in runs if run.floor} & names)
+    return Scope(
+        experiment=experiment,
+        split=split,
+        runs=tuple(runs),
+        table=table,
+        places=table.groupby("site")[_SITE].first(),
+        measures=found,
+        models=sorted(names - set(floors)) + floors,
+        floors=floors,
+        seeds=sorted(set(table.loc[~table["model"].isin(floors), "seed"])),
+        problems=problems,
+    )

@@ -1,0 +1,167 @@
+"""Compare two models on the sites that both were tested at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from thalweg.evaluation.intervals import LEVEL, SAMPLES, Difference, paired_difference
+from thalweg.evaluation.skill import METRICS, Metric
+from thalweg.evaluation.tables import FEWEST_SITES, need, site_values
+from thalweg.storage.errors import InputError
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models, or runs, on the sites that both were tested at.
+
+    Attributes
+    ----------
+    a, b, metric, split : what was compared.
+    difference : of the metric, a - b; where its best value lies in the middle (bias, variance ratio), of
+        the distances from it.
+    share_better : share of sites where a is better.
+    only_a, only_b : sites with a value for one of them alone, left out.
+    verdict : ``a``, ``b``, ``none`` (no clear difference) or ``unknown`` (too few sites).
+    sentence : the result in words.
+    """
+
+    a: str
+    b: str
+    metric: str
+    split: str
+    difference: Difference
+    share_better: float
+    only_a: int
+    only_b: int
+    verdict: str
+    sentence: str
+
+
+def compare(
+    metrics: pd.DataFrame,
+    metric: str,
+    a: str,
+    b: str,
+    *,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> list[Comparison]:
+    """Compare two models in every experiment and split where both have results.
+
+    Parameters
+    ----------
+    metrics : the table of :func:`thalweg.storage.results.collect_metrics`.
+    metric : a name in ``METRICS``.
+    a, b : names of models; or ids of two runs, which give one comparison, whatever their splits.
+    samples, seed, level : see :func:`thalweg.evaluation.intervals.median_interval`.
+
+    Raises
+    ------
+    InputError
+        When a model or run has no results, or two models share no split.
+    """
+    by = "run" if "/" in a and "/" in b else "model"
+    first, second = _rows(metrics, by, a), _rows(metrics, by, b)
+    parts = {}
+    if by == "run":
+        label = " against ".join(dict.fromkeys([*first["split"].unique(), *second["split"].unique()]))
+        parts[label] = first, second
+    else:
+        several = metrics["experiment"].nunique() > 1
+        others = dict(iter(second.groupby(["experiment", "split"], sort=False)))
+        for key, rows in first.groupby(["experiment", "split"], sort=False):
+            if key in others:
+                parts[f"{key[0]}, {key[1]}" if several else str(key[1])] = rows, others[key]
+    if not parts:
+        raise InputError(f"{a} and {b} have results of no common split")
+    comparisons = []
+    for label, (rows_a, rows_b) in parts.items():
+        x, y = site_values(rows_a, metric), site_values(rows_b, metric)
+        comparisons.append(
+            compare_sites(x, y, metric, a, b, split=label, samples=samples, seed=seed, level=level)
+        )
+    return comparisons
+
+
+def compare_sites(
+    first: pd.Series,
+    second: pd.Series,
+    metric: str,
+    a: str,
+    b: str,
+    *,
+    split: str = "",
+    samples: int = SAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+) -> Comparison:
+    """Compare two series of a metric indexed by site, over the sites where both have a value."""
+    about = METRICS.get(metric)
+    if about is None:
+        raise InputError(f"cannot compare {metric!r}: it is no metric; there are {', '.join(METRICS)}")
+    first, second = first.dropna(), second.dropna()
+    sites = first.index.intersection(second.index)
+    x, y = first[sites].to_numpy(dtype=float), second[sites].to_numpy(dtype=float)
+    if about.better in ("zero", "one"):
+        x, y = about.error(x), about.error(y)
+    difference = paired_difference(x, y, samples, seed, level)
+    higher_wins = about.better == "high"
+    share = float((x > y if higher_wins else x < y).mean()) if len(sites) else np.nan
+    if difference.sites < FEWEST_SITES:
+        verdict = "unknown"
+    elif difference.low <= 0.0 <= difference.high:
+        verdict = "none"
+    else:
+        verdict = "a" if (difference.median > 0.0) == higher_wins else "b"
+    return Comparison(
+        a=a,
+        b=b,
+        metric=metric,
+        split=split,
+        difference=difference,
+        share_better=share,
+        only_a=len(first.index.difference(second.index)),
+        only_b=len(second.index.difference(first.index)),
+        verdict=verdict,
+        sentence=_sentence(verdict, a, b, about, split, difference, share, level),
+    )
+
+
+def _rows(metrics: pd.DataFrame, by: str, name: str) -> pd.DataFrame:
+    need(metrics, "experiment", "split", by)
+    rows = metrics[metrics[by] == name]
+    if rows.empty:
+        there = ", ".join(str(other) for other in metrics[by].unique()) or "none"
+        raise InputError(f"no metrics of {by} {name!r}; there are those of {there}")
+    return rows
+
+
+def _sentence(
+    verdict: str,
+    a: str,
+    b: str,
+    about: Metric,
+    split: str,
+    difference: Difference,
+    share: float,
+    level: float,
+) -> str:
+    where = f"{split}: " if split else ""
+    if verdict == "unknown":
+        return f"{where}too few common sites ({difference.sites}) to tell {a} and {b} apart"
+    what = about.long_name
+    if about.better in ("zero", "one"):
+        what = f"distance of the {what} from {about.perfect:g}"
+    unit = "" if about.units == "1" else f" {about.units}"
+    numbers = (
+        f"median difference {difference.median:+.3g}{unit}, {level:.0%} interval {difference.low:+.3g} to "
+        f"{difference.high:+.3g}; {a} better at {share:.0%} of {difference.sites} sites"
+    )
+    if verdict == "none":
+        return f"{where}no clear difference between {a} and {b} in {what} ({numbers})"
+    better, worse = (a, b) if verdict == "a" else (b, a)
+    return f"{where}{better} is better than {worse} in {what} ({numbers})"

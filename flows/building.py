@@ -1,0 +1,66 @@
+"""From an experiment's model section to a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from thalweg.flows.experiment import CalibratedModel, HybridModel, LstmModel, MlpNetwork
+from thalweg.models.calibrated import Calibrated
+from thalweg.models.hybrids import Hybrid
+from thalweg.models.model import Model
+from thalweg.models.networks import Lstm
+from thalweg.models.processes import find_process
+from torch import Tensor
+
+
+def build_model(
+    spec: CalibratedModel | LstmModel | HybridModel,
+    *,
+    attributes: Tensor,
+    forcings: Sequence[str],
+    target: str,
+    scale: float,
+    seed: int,
+) -> Model:
+    """Build a model with random weights drawn from ``seed``.
+
+    Parameters
+    ----------
+    attributes : ``(site, attribute)``, scaled, of the training sites.
+    forcings : names of the forcings given to the model.
+    target : name of the observed variable (mm/day), a flux of the process.
+    scale : unit of a pure network's output (mm/day).
+
+    Raises
+    ------
+    ValueError
+        When the process lacks the target among its fluxes, or needs a forcing that is not given.
+    """
+    torch.manual_seed(seed)
+    width, variables = attributes.shape[1], len(forcings)
+    if isinstance(spec, LstmModel):
+        return Lstm(variables, width, spec.hidden, spec.dropout, scale)
+    process = find_process(spec.process)
+    fluxes = [flux.name for flux in process.fluxes]
+    if target not in fluxes:
+        raise ValueError(f"process {spec.process!r} gives no {target!r}; its fluxes are {', '.join(fluxes)}")
+    missing = [item.name for item in process.forcings if item.name not in forcings]
+    if missing:
+        raise ValueError(f"process {spec.process!r} needs {', '.join(missing)}: add it to data.forcings")
+    if isinstance(spec, CalibratedModel):
+        return Calibrated(process, attributes, components=spec.components, target=target)
+    network = spec.network
+    if isinstance(network, MlpNetwork):
+        return Hybrid(
+            process, width, variables, components=spec.components, hidden=network.hidden, target=target
+        )
+    return Hybrid(
+        process,
+        width,
+        variables,
+        components=spec.components,
+        varying=spec.varying,
+        varying_hidden=network.hidden,
+        target=target,
+    )

@@ -1,0 +1,201 @@
+"""Everything that can be known to be wrong with an experiment before it runs, and what it would run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thalweg.flows import specfile
+from thalweg.flows.experiment import FLOORS, Experiment, load_experiment, override
+from thalweg.flows.names import nearest
+from thalweg.flows.specfile import SpecFile
+from thalweg.storage.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from thalweg.storage.splits import Fold
+
+
+@dataclass
+class Check:
+    """What a check found.
+
+    Attributes
+    ----------
+    experiment : None when it could not be read.
+    problems : one line each, with file and line number where a key is at fault.
+    dataset : the store, or None when it is still to be made.
+    folds : of every split, when the store is there.
+    """
+
+    experiment: Experiment | None = None
+    problems: list[str] = field(default_factory=list)
+    dataset: xr.Dataset | None = None
+    folds: list[Fold] = field(default_factory=list)
+
+    def raise_problems(self) -> None:
+        """Raise :class:`InputError` with all problems, if there are any."""
+        if self.problems:
+            raise InputError("\n".join(self.problems))
+
+
+def check(path: str | Path, changes: Mapping[str, Any] | None = None) -> Check:
+    """Check an experiment: the file first, then against its store when that is there.
+
+    Parameters
+    ----------
+    changes : dotted keys with values that take the place of the file's.
+    """
+    try:
+        experiment = override(load_experiment(path), dict(changes or {}))
+    except InputError as error:
+        return Check(problems=str(error).splitlines())
+    source = specfile.read(path)
+    result = Check(experiment)
+    problems: list[tuple[int, str]] = []
+    for keys, message in _found(experiment, result):
+        line = source.line(keys)
+        problems.append((line, f"{path}:{line}: {'.'.join(map(str, keys))}: {message}"))
+    result.problems = [text for _, text in sorted(problems, key=lambda pair: pair[0])]
+    return result
+
+
+Problem = tuple[Sequence[str | int], str]
+
+
+def _found(experiment: Experiment, result: Check) -> Iterator[Problem]:
+    yield from _search_problems(experiment)
+    yield from _process_problems(experiment)
+    store = Path(experiment.data.store)
+    if not store.exists():
+        yield from _source_problems(experiment)
+        return
+    from thalweg.storage.store import open_store
+
+    try:
+        result.dataset = open_store(store)
+    except InputError as error:
+        yield ("data", "store"), str(error)
+        return
+    yield from _variable_problems(experiment, result.dataset)
+    for place in range(len(experiment.splits)):
+        outside = list(_period_problems(experiment, place, result.dataset))
+        yield from outside
+        if not outside:
+            yield from _fold_problems(experiment, place, result)
+
+
+def _source_problems(experiment: Experiment) -> Iterator[Problem]:
+    from thalweg.storage.sources import SOURCES
+
+    source = experiment.data.source
+    if source is None:
+        message = f"{experiment.data.store} does not exist; give data.source to make it, or make it first: "
+        yield ("data", "store"), message + "thalweg ingest"
+        return
+    if source.kind not in SOURCES and ":" not in source.kind:
+        yield ("data", "source", "kind"), f"{source.kind!r} is no source{nearest(source.kind, SOURCES)}"
+    path = (source.model_extra or {}).get("path")
+    if isinstance(path, str) and not Path(path).exists():
+        yield ("data", "source", "path"), f"{path} does not exist (paths are relative to {Path.cwd()})"
+
+
+def _process_problems(experiment: Experiment) -> Iterator[Problem]:
+    from thalweg.models.processes import find_process
+
+    for name, model in experiment.models.items():
+        if model.kind not in ("calibrated", "hybrid"):
+            continue
+        process = find_process(model.process)  # type: ignore[union-attr]
+        missing = [item.name for item in process.forcings if item.name not in experiment.data.forcings]
+        if missing:
+            yield (
+                ("models", name, "process"),
+                f"{model.process} needs {', '.join(missing)}: add it to data.forcings",  # type: ignore[union-attr]
+            )
+        fluxes = [flux.name for flux in process.fluxes]
+        if experiment.data.target not in fluxes:
+            yield (
+                ("models", name, "process"),
+                f"{model.process} does not give the target {experiment.data.target!r}"  # type: ignore[union-attr]
+                f"{nearest(experiment.data.target, fluxes)}",
+            )
+
+
+def _variable_problems(experiment: Experiment, dataset: xr.Dataset) -> Iterator[Problem]:
+    data = experiment.data
+    series = [str(name) for name, array in dataset.data_vars.items() if "time" in array.dims]
+    static = [str(name) for name, array in dataset.data_vars.items() if "time" not in array.dims]
+    if data.target not in series:
+        yield ("data", "target"), f"{data.target!r} is not in the store{nearest(data.target, series)}"
+    for place, name in enumerate(data.forcings):
+        if name not in series:
+            yield ("data", "forcings", place), f"{name!r} is not in the store{nearest(name, series)}"
+    for place, name in enumerate(data.attributes or ()):
+        if name not in static:
+            yield ("data", "attributes", place), f"{name!r} is not in the store{nearest(name, static)}"
+        elif dataset[name].dtype.kind not in "fiu":
+            yield ("data", "attributes", place), f"{name!r} is text: networks take numbers only"
+
+
+def _period_problems(experiment: Experiment, place: int, dataset: xr.Dataset) -> Iterator[Problem]:
+    from thalweg.storage.splits import period_of
+
+    first, last = period_of(dataset)
+    for key, period in periods(experiment.splits[place]):
+        if period[0] < first or period[1] > last:
+            message = f"{period[0]} to {period[1]} is not within the store, which has {first} to {last}"
+            yield ("splits", place, key), message
+
+
+def _fold_problems(experiment: Experiment, place: int, result: Check) -> Iterator[Problem]:
+    from thalweg.flows.plan import FOLD_SEED
+    from thalweg.storage.splits import make_folds, period_of
+
+    split = experiment.splits[place]
+    try:
+        folds = make_folds(result.dataset, split.spec(), FOLD_SEED)
+    except InputError as error:
+        yield ("splits", place), str(error)
+        return
+    result.folds += folds
+    if folds:
+        yield from _length_problems(experiment, folds[0], period_of(result.dataset)[0])
+
+
+def _length_problems(experiment: Experiment, fold: Fold, first: date) -> Iterator[Problem]:
+    for name, model in experiment.models.items():
+        if model.kind in FLOORS:
+            continue
+        training = experiment.training_for(name)
+        start = max(first, fold.train.start - timedelta(days=training.warmup))
+        days = (fold.train.end - start).days + 1
+        if training.warmup + training.window > days:
+            own = model.training.given()  # type: ignore[union-attr]
+            keys = ("models", name, "training") if {"window", "warmup"} & set(own) else ("training",)
+            key = "window" if training.window >= training.warmup else "warmup"
+            yield (
+                (*keys, key),
+                f"warmup {training.warmup} + window {training.window} days do not fit into the {days} days "
+                f"of split {fold.split} ({start} to {fold.train.end}): shorten one of them",
+            )
+
+
+def _search_problems(experiment: Experiment) -> Iterator[Problem]:
+    from thalweg.flows.space import space_problems
+
+    if experiment.search is not None:
+        yield from space_problems(experiment)
+
+
+def periods(split: Any) -> list[tuple[str, tuple[date, date]]]:
+    """Give the periods that a split names: ``(key, (first day, last day))``."""
+    found = [(key, getattr(split, name, None)) for key, name in _PERIODS]
+    return [(key, period) for key, period in found if period is not None]
+
+
+_PERIODS = (("train", "train"), ("test", "test"), ("validate", "validate_"))

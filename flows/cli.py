@@ -1,0 +1,172 @@
+"""The command line: `thalweg COMMAND`. Heavy libraries are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+EPILOG = """\
+Start with an experiment, a YAML file:   thalweg check experiment.yaml
+                                         thalweg run experiment.yaml
+                                         thalweg dashboard
+Exit codes: 0 done, 1 failed, 2 bad input."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code."""
+    signal.signal(signal.SIGTERM, _terminated)
+    options = parser().parse_args(arguments)
+    _quiet_libraries()
+    code = FAILED
+    try:
+        commands = import_module("thalweg.flows.commands")
+        code = getattr(commands, options.command)(options)
+    except KeyboardInterrupt:
+        print("thalweg: interrupted", file=sys.stderr)
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = DONE
+    except Exception as error:
+        if options.debug:
+            import traceback
+
+            traceback.print_exc()
+        code = _tell(error)
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _tell(error: Exception) -> int:
+    from thalweg.storage.atomic import out_of_room
+    from thalweg.storage.errors import InputError
+
+    if isinstance(error, InputError):
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    text = " ".join(str(error).split()) or "no message"
+    if out_of_room(error):
+        text = "no room left on the disk; earlier runs are as they were"
+    print(f"thalweg: {type(error).__name__}: {text} (--debug shows where)", file=sys.stderr)
+    return FAILED
+
+
+def _terminated(number: int, frame: object) -> NoReturn:
+    print("thalweg: terminated", file=sys.stderr)
+    sys.exit(128 + number)
+
+
+def _quiet_libraries() -> None:
+    """Nothing is sent to anybody; set before the libraries that would are imported."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Give the parser of all commands."""
+    root = argparse.ArgumentParser(
+        prog="thalweg",
+        description="Physics, neural networks and their hybrids put to the same test.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    root.add_argument("--version", action=_Version, help="print the version and exit")
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        added.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        return added
+
+    added = command("check", "explain every mistake in an experiment, and what it would run")
+    _add_experiment(added)
+    _add_json(added)
+
+    added = command("ingest", "make the store of an experiment, or of a file with `store` and `source`")
+    added.add_argument("spec", type=Path, metavar="SPEC", help="a YAML file")
+    _add_json(added)
+
+    added = command("run", "ingest if needed, train and test every model, and report; goes on where it stopped")
+    _add_experiment(added)
+    _add_runs(added)
+    added.add_argument(
+        "--force", action="store_true", help="replace runs of another configuration under this name"
+    )
+    _add_json(added)
+
+    added = command("search", "search for better values of any keys, as the experiment's `search` says")
+    _add_experiment(added)
+    _add_runs(added)
+    added.add_argument("--yes", action="store_true", help="allow more than 1,000 trials")
+    _add_json(added)
+
+    added = command("list", "list what an experiment can name")
+    added.add_argument("what", choices=("models", "processes", "sources", "losses", "metrics"))
+    _add_json(added)
+
+    added = command("runs", "list runs")
+    added.add_argument("experiment", nargs="?", help="of this experiment alone")
+    _add_runs(added)
+    _add_json(added)
+
+    added = command("show", "show one run: its state, what it is, its skill")
+    added.add_argument("run", metavar="RUN", help="EXPERIMENT/RUN or the beginning of it")
+    _add_runs(added)
+    _add_json(added)
+
+    added = command("compare", "compare runs, or whole experiments, on the sites they share")
+    added.add_argument("names", nargs="+", metavar="RUN", help="a run, or an experiment's name for all of its runs")
+    added.add_argument("--metric", default="nse", help="see `thalweg list metrics` (default: nse)")
+    _add_runs(added)
+    _add_json(added)
+
+    added = command("dashboard", "open the web page on this machine")
+    _add_runs(added)
+    added.add_argument("--port", type=int, default=8501, help="(default: 8501)")
+    added.add_argument("--no-browser", action="store_true", help="only print the address")
+    return root
+
+
+class _Version(argparse.Action):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> NoReturn:
+        from thalweg import __version__
+
+        print(f"thalweg {__version__}")
+        parser.exit()
+
+
+def _add_experiment(added: argparse.ArgumentParser) -> None:
+    added.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="a YAML file")
+    added.add_argument(
+        "--set",
+        dest="changes",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value for a key, such as training.epochs=5; may be given again",
+    )
+
+
+def _add_runs(added: argparse.ArgumentParser) -> None:
+    folder = Path(os.environ.get("THALWEG_RUNS", "runs"))
+    added.add_argument("--runs", type=Path, default=folder, help=f"folder of all runs (default: {folder})")
+
+
+def _add_json(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--json", action="store_true", help="print JSON, for scripts")
+
+
+if __name__ == "__main__":
+    main()

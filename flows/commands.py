@@ -1,0 +1,142 @@
+"""What each command does; every function takes the parsed options and gives the exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from thalweg.flows import worker
+from thalweg.storage.errors import InputError
+
+DONE, FAILED = 0, 1
+
+
+def check(options: Namespace) -> int:
+    """Print every mistake, or what the experiment would run."""
+    from thalweg.flows import check as checking
+
+    worker.enter(str(Path.cwd()))
+    checked = checking.check(options.experiment, changes(options))
+    if options.json:
+        _print_json({"problems": checked.problems, "plan": checking.plan(checked)})
+        return 2 if checked.problems else DONE
+    checked.raise_problems()
+    print(checking.describe(checked))
+    return DONE
+
+
+def ingest(options: Namespace) -> int:
+    """Make a store and print what its quality check found."""
+    from thalweg.flows.ingestion import ingest_file
+
+    worker.enter(str(Path.cwd()))
+    result = ingest_file(options.spec)
+    if options.json:
+        _print_json(result.summary())
+    else:
+        print(result.text())
+    return DONE
+
+
+def run(options: Namespace) -> int:
+    """Run an experiment and print its result table; 1 when a cell failed."""
+    from thalweg.flows import report
+    from thalweg.flows.run import Session, run_experiment
+
+    worker.enter(str(Path.cwd()))
+    session = Session(options.experiment, options.runs, force=options.force, changes=changes(options))
+    run_experiment(session)
+    if options.json:
+        _print_json(report.as_json(session))
+    else:
+        report.show(session)
+    return FAILED if session.failed else DONE
+
+
+def search(options: Namespace) -> int:
+    """Search, then print the best trials and what to paste into the experiment."""
+    from thalweg.flows.searching import search_experiment, show_trials
+
+    worker.enter(str(Path.cwd()))
+    trials, folder = search_experiment(options.experiment, options.runs, changes(options), yes=options.yes)
+    if options.json:
+        print((folder / "search.json").read_text(encoding="utf-8"), end="")
+    else:
+        show_trials(trials, folder)
+    return DONE if trials.ranked() and trials.ranked()[0].score is not None else FAILED
+
+
+def runs(options: Namespace) -> int:
+    """List runs."""
+    from thalweg.flows import results_view
+
+    rows = results_view.run_rows(options.runs, options.experiment)
+    if options.json:
+        _print_json(rows)
+    else:
+        results_view.show_rows(rows, options.runs)
+    return DONE
+
+
+def show(options: Namespace) -> int:
+    """Show one run."""
+    from thalweg.flows import results_view
+
+    content = results_view.describe_run(options.runs, options.run)
+    if options.json:
+        _print_json(content)
+    else:
+        results_view.show_run(content)
+    return DONE
+
+
+def compare(options: Namespace) -> int:
+    """Compare runs."""
+    from thalweg.flows import comparison
+
+    content = comparison.compare(options.runs, options.names, options.metric)
+    if options.json:
+        _print_json(content)
+    else:
+        comparison.show(content)
+    return DONE
+
+
+def dashboard(options: Namespace) -> int:
+    """Serve the dashboard until it is stopped."""
+    from thalweg.flows.dashboard_server import serve
+
+    return serve(options.runs, options.port, browser=not options.no_browser)
+
+
+def changes(options: Namespace) -> dict[str, Any]:
+    """Give the ``--set KEY=VALUE`` options; values are read as YAML."""
+    from thalweg.flows.specfile import value
+
+    found = {}
+    for text in options.changes:
+        key, sign, written = text.partition("=")
+        if not sign:
+            raise InputError(f"--set {text}: write KEY=VALUE, such as training.epochs=5")
+        found[key.strip()] = value(written, f"--set {key}")
+    return found
+
+
+def _print_json(content: Any) -> None:
+    json.dump(content, sys.stdout, indent=2, default=str)
+    print()
+
+
+def list_(options: Namespace) -> int:
+    """List what an experiment can name."""
+    from thalweg.flows import listing
+
+    rows = listing.rows(options.what)
+    if options.json:
+        _print_json(rows)
+    else:
+        listing.show(options.what, rows)
+    return DONE

@@ -1,0 +1,81 @@
+"""`thalweg compare`: runs, models or whole experiments on the sites they share."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from thalweg.flows.console import console, number, table
+from thalweg.flows.names import nearest
+from thalweg.flows.report import show_skill, skill_table
+from thalweg.storage.errors import InputError
+from thalweg.storage.results import Run, collect_metrics, find_run, find_runs
+
+MOST_PAIRS = 15
+
+
+def compare(root: Path, names: list[str], metric: str) -> dict[str, Any]:
+    """Compare runs pair by pair; an experiment's name stands for its models.
+
+    Raises
+    ------
+    InputError
+        When a run or the metric is unknown, or there is nothing to compare with.
+    """
+    from thalweg.evaluation.skill import METRICS
+
+    if metric not in METRICS:
+        raise InputError(f"--metric {metric}: unknown{nearest(metric, METRICS)}")
+    known = {run.experiment for run in find_runs(root)}
+    if len(names) == 1 and names[0] in known:
+        runs = find_runs(root, names[0])
+        pairs = _model_pairs(runs, metric)
+    else:
+        runs = [find_run(root, name) for name in names]
+        pairs = _run_pairs(runs, metric)
+    return {"metric": metric, "skill": skill_table(runs), "pairs": pairs}
+
+
+def _run_pairs(runs: list[Run], metric: str) -> list[Any]:
+    from thalweg.evaluation.summary import compare as compare_runs
+
+    if len(runs) < 2:
+        raise InputError(f"{runs[0].id} alone: name another run, or an experiment to compare its models")
+    metrics = collect_metrics(runs)
+    return [
+        item
+        for a, b in list(combinations(runs, 2))[:MOST_PAIRS]
+        for item in compare_runs(metrics, metric, a.id, b.id)
+    ]
+
+
+def _model_pairs(runs: list[Run], metric: str) -> list[Any]:
+    from thalweg.evaluation.summary import compare as compare_models
+
+    metrics = collect_metrics(runs)
+    models = list(dict.fromkeys(metrics["model"]))
+    if len(models) < 2:
+        raise InputError(f"{runs[0].experiment} has results of {len(models)} model: there is nothing to compare")
+    found = []
+    for a, b in list(combinations(models, 2))[:MOST_PAIRS]:
+        shared = set(metrics.loc[metrics["model"] == a, "split"]) & set(metrics.loc[metrics["model"] == b, "split"])
+        if shared:
+            found += compare_models(metrics, metric, a, b)
+    return found
+
+
+def show(content: dict[str, Any]) -> None:
+    """Print the skill of each, then each pair in words."""
+    show_skill(content["skill"])
+    made = table("split", "pair", f"{content['metric']} difference [90 %]", "better at", "", title="\npairs")
+    for pair in content["pairs"]:
+        difference = pair.difference
+        made.add_row(
+            pair.split,
+            f"{pair.a} - {pair.b}",
+            f"{number(difference.median)} [{number(difference.low)}, {number(difference.high)}]",
+            f"{pair.share_better:.0%} of {difference.sites} sites" if difference.sites else "",
+            pair.sentence,
+        )
+    console().print(made)

@@ -1,0 +1,108 @@
+"""Test a model on its test part and write what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from thalweg.evaluation.baseflow import baseflow_index
+from thalweg.evaluation.floors import climatology, persistence
+from thalweg.evaluation.skill import skill
+from thalweg.flows.preparation import Preparation, Record
+from thalweg.models.calibrated import Calibrated
+from thalweg.models.hybrids import Hybrid
+from thalweg.models.model import Model, Prediction
+from thalweg.models.routing import ROUTING
+from thalweg.storage.atomic import write_text
+from thalweg.storage.results import write_fluxes, write_metrics, write_parameters, write_predictions
+from torch import Tensor
+
+
+def write_trained(prediction: Prediction, model: Model, prepared: Preparation, folder: Path) -> None:
+    """Write predictions, parameters, fluxes and metrics of a trained model on the test part.
+
+    Parameters
+    ----------
+    prediction : of ``model`` for ``prepared.test()``, with details.
+    """
+    record = prepared.test()
+    write_text(folder / "statistics.json", prepared.statistics.to_json())
+    simulated = _series(prediction.target, record, prepared, "mm/day")
+    extra = {}
+    if isinstance(model, Calibrated | Hybrid):
+        units = _units(model)
+        series = {**prediction.fluxes, **prediction.states}
+        write_fluxes(
+            folder,
+            xr.Dataset({name: _series(v, record, prepared, units[name]) for name, v in series.items()}),
+        )
+        sites = _site_coordinates(record, prepared)
+        static = {
+            name: xr.DataArray(
+                value.numpy(), sites, ("site", "component")[: value.dim()], attrs={"units": units[name]}
+            )
+            for name, value in prediction.parameters.items()
+        }
+        varying = {n: _series(v, record, prepared, units[n]) for n, v in prediction.varying.items()}
+        write_parameters(folder, xr.Dataset({**static, **varying}))
+        if "baseflow" in prediction.fluxes:
+            share = prediction.fluxes["baseflow"].sum(0) / prediction.fluxes[prepared.target].sum(0)
+            extra["baseflow_index_simulated"] = ("site", share.numpy())
+    _write_tested(simulated, record, prepared, folder, extra)
+
+
+def write_floor(kind: str, prepared: Preparation, folder: Path) -> None:
+    """Write predictions and metrics of a floor: what skill is worth nothing."""
+    record = prepared.test()
+    if kind == "persistence":
+        # yesterday's value of the first day lies in the warm-up
+        observed = _series(record.observed, record, prepared, "mm/day", time=record.time)
+        simulated = persistence(observed).sel(time=record.days)
+    else:
+        train = prepared.record(prepared.fold.train, 0)
+        observed = _series(train.observed, train, prepared, "mm/day")
+        simulated = climatology(observed, record.days, sites=record.sites)
+    _write_tested(simulated, record, prepared, folder, {})
+
+
+def _write_tested(
+    simulated: xr.DataArray, record: Record, prepared: Preparation, folder: Path, extra: dict[str, tuple]
+) -> None:
+    observed = _series(record.target, record, prepared, "mm/day")
+    write_predictions(folder, xr.Dataset({"simulated": simulated, "observed": observed}))
+    metrics = skill(simulated, observed).assign_coords(_site_coordinates(record, prepared))
+    if extra:
+        reference = _reference_baseflow(observed, prepared)
+        metrics = metrics.assign({**extra, "baseflow_index_reference": reference})
+    write_metrics(folder, metrics)
+
+
+def _reference_baseflow(observed: xr.DataArray, prepared: Preparation) -> xr.DataArray:
+    """Give the true baseflow index ``(site,)`` of a twin, else the one filtered from observed flow."""
+    if "baseflow" not in prepared.dataset:
+        return baseflow_index(observed)
+    truth = prepared.dataset["baseflow"].sel(site=observed.site, time=observed.time)
+    return truth.sum("time").drop_vars(["latitude", "longitude", "region"]) / observed.sum("time")
+
+
+def _series(
+    values: Tensor, record: Record, prepared: Preparation, units: str, *, time: object = None
+) -> xr.DataArray:
+    """Wrap ``(time, site)`` as ``(site, time)`` with the coordinates of the sites."""
+    coordinates = {**_site_coordinates(record, prepared), "time": record.days if time is None else time}
+    return xr.DataArray(
+        np.ascontiguousarray(values.cpu().numpy().T), coordinates, ("site", "time"), attrs={"units": units}
+    )
+
+
+def _site_coordinates(record: Record, prepared: Preparation) -> dict[str, object]:
+    sites = prepared.dataset.sel(site=list(record.sites))
+    given = [name for name in ("latitude", "longitude", "region") if name in sites]
+    return {"site": list(record.sites), **{name: ("site", sites[name].values) for name in given}}
+
+
+def _units(model: Calibrated | Hybrid) -> dict[str, str]:
+    process = model.process
+    declared = (*process.parameters, *process.fluxes, *process.states, *ROUTING)
+    return {item.name: item.units for item in declared}

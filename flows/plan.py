@@ -1,0 +1,107 @@
+"""The matrix of an experiment as a list of cells, and which of them are still to be run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thalweg.flows.experiment import Experiment
+from thalweg.flows.fingerprint import changes, fingerprint, fingerprint_of
+from thalweg.storage.errors import InputError
+from thalweg.storage.results import Run, run_name
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from thalweg.flows.cell import Cell
+    from thalweg.storage.splits import Fold
+
+# Folds are the same whatever the models' seeds are, so that seeds can be averaged site by site.
+FOLD_SEED = 0
+
+
+@dataclass
+class Job:
+    """One cell, its run folder, and how far it has come.
+
+    Attributes
+    ----------
+    state : as in ``status.json``; ``kept`` for a run that was done before.
+    """
+
+    cell: Cell
+    folder: Path
+    state: str = "waiting"
+    message: str = ""
+    attempts: int = 0
+
+    @property
+    def name(self) -> str:
+        """The run's name in its experiment."""
+        return self.folder.name
+
+
+def make_cells(experiment: Experiment, dataset: xr.Dataset) -> list[Cell]:
+    """Give models x splits x folds x seeds; a fold's models come together."""
+    from thalweg.storage.splits import make_folds
+
+    folds = [fold for split in experiment.splits for fold in make_folds(dataset, split.spec(), FOLD_SEED)]
+    return cells_of(experiment, folds)
+
+
+def cells_of(experiment: Experiment, folds: Sequence[Fold]) -> list[Cell]:
+    """Give every model and seed on every fold."""
+    from thalweg.flows.cell import Cell
+
+    return [
+        Cell(experiment, model, fold, seed)
+        for fold in folds
+        for model in experiment.models
+        for seed in experiment.seeds_for(model)
+    ]
+
+
+def make_jobs(cells: Sequence[Cell], root: Path, snapshot: str, *, force: bool = False) -> list[Job]:
+    """Give a job a cell; those done before by the same configuration are ``kept``.
+
+    Parameters
+    ----------
+    root : folder of all runs; the experiment's runs are at ``root/<experiment>``.
+    force : remove runs of another configuration, instead of refusing them.
+
+    Raises
+    ------
+    InputError
+        When a run of another configuration is in the way.
+    """
+    jobs = []
+    obstacles: list[tuple[Run, list[str]]] = []
+    for cell in cells:
+        name = run_name(cell.model, cell.fold.split, cell.fold.fold, cell.seed)
+        job = Job(cell, root / cell.experiment.name / name)
+        jobs.append(job)
+        run = Run(job.folder)
+        if not run.manifest:
+            continue
+        if not _same(run, cell, snapshot):
+            obstacles.append((run, changes(run.manifest, cell.experiment, cell.model, snapshot)))
+        elif run.state == "done":
+            job.state = "kept"
+    if obstacles and not force:
+        run, keys = obstacles[0]
+        others = f" and {len(obstacles) - 1} more" if len(obstacles) > 1 else ""
+        raise InputError(
+            f"{run.path}{others} was made by another configuration (differs in {', '.join(keys[:6])}): "
+            "give the experiment another name, or --force to replace it"
+        )
+    for run, _ in obstacles:
+        shutil.rmtree(run.path)
+    return jobs
+
+
+def _same(run: Run, cell: Cell, snapshot: str) -> bool:
+    wanted = fingerprint(cell.experiment, cell.model, cell.fold.split, cell.fold.fold, cell.seed, snapshot)
+    return fingerprint_of(run.manifest) == wanted

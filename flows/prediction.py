@@ -1,0 +1,44 @@
+"""Run a trained model over a part of the record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from thalweg.flows.preparation import Record
+from thalweg.models.model import Model, Prediction
+from torch import Tensor
+
+CHUNK_SITES = 64  # sites simulated at once: bounds memory, changes no number
+
+
+def predict(model: Model, record: Record, *, details: bool = False) -> Prediction:
+    """Simulate every site of ``record``, in chunks of sites, without gradient; the result is on the CPU."""
+    model.eval()
+    with torch.no_grad():
+        parts = [
+            model(record.inputs.select(slice(first, first + CHUNK_SITES)), record.warmup, details)
+            for first in range(0, len(record.sites), CHUNK_SITES)
+        ]
+    return Prediction(
+        torch.cat([part.target for part in parts], dim=1).cpu(),
+        _join([part.fluxes for part in parts], dim=1),
+        _join([part.states for part in parts], dim=1),
+        _join([part.parameters for part in parts], dim=0),
+        _join([part.varying for part in parts], dim=1),
+    )
+
+
+def validation_score(model: Model, record: Record) -> float:
+    """Give the median over sites of the Nash-Sutcliffe efficiency; NaN when none is defined."""
+    simulated, observed = predict(model, record).target, record.target.cpu()
+    there = torch.isfinite(observed)
+    count = there.sum(0).clamp(min=1)
+    known = torch.where(there, observed, 0.0)
+    spread = torch.where(there, (known - known.sum(0) / count) ** 2, 0.0).sum(0)
+    efficiency = 1 - torch.where(there, (simulated - known) ** 2, 0.0).sum(0) / spread
+    return float(efficiency[spread > 0].nanmedian())
+
+
+def _join(parts: Sequence[dict[str, Tensor]], dim: int) -> dict[str, Tensor]:
+    return {name: torch.cat([part[name] for part in parts], dim=dim).cpu() for name in parts[0]}

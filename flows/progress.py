@@ -1,0 +1,154 @@
+"""How far an experiment is: a live table on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TextIO
+
+from thalweg.flows.plan import Job
+from thalweg.storage.results import Run
+
+LINE_EVERY_SECONDS = 15.0
+ENDED_SHOWN = 5  # rows of cells that are done; all that run or failed are shown
+ENDED = ("done", "failed", "stopped", "kept")
+COLOURS = {"running": "cyan", "done": "green", "kept": "green", "failed": "red", "stopped": "yellow"}
+
+
+@dataclass
+class Row:
+    """What is known of one cell at one time."""
+
+    name: str
+    state: str
+    epoch: int = 0
+    epochs: int = 0
+    loss: float | None = None
+    validation: float | None = None
+    message: str = ""
+    left: float | None = None
+
+    def cells(self) -> tuple[str, ...]:
+        """Give the row as texts: cell, state, epoch, loss, validation, time left."""
+        epoch = f"{self.epoch}/{self.epochs}" if self.epochs else ""
+        left = duration(self.left) if self.left is not None else self.message[:60]
+        return (self.name, self.state, epoch, _number(self.loss), _number(self.validation), left)
+
+
+class Progress:
+    """Shows jobs while they run; use as a context, and call with the jobs at every change."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self.seen: dict[str, tuple[int, float]] = {}
+        self.told: dict[str, str] = {}
+        self.last_line = time.monotonic()
+        self.live = None
+        if self.stream.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self.live = Live(console=Console(file=self.stream), refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Progress:
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live:
+            self.live.stop()
+
+    def __call__(self, jobs: Sequence[Job]) -> None:
+        """Show how far the jobs are now."""
+        rows = [self._row(job) for job in jobs]
+        if self.live:
+            self.live.update(_table(rows))
+        else:
+            self._lines(rows)
+
+    def _row(self, job: Job) -> Row:
+        if job.state in ("waiting", "kept"):
+            return Row(job.name, job.state, message=job.message)
+        status = Run(job.folder).status
+        row = Row(
+            job.name,
+            job.state,
+            status.get("epoch") or 0,
+            status.get("epochs") or 0,
+            status.get("loss"),
+            status.get("validation"),
+            job.message or str(status.get("message") or ""),
+        )
+        if job.state == "running" and row.epoch:
+            row.left = self._left(row)
+        return row
+
+    def _left(self, row: Row) -> float | None:
+        """Give the seconds that a cell's training still takes, from the epochs seen so far."""
+        now = time.monotonic()
+        epoch, since = self.seen.setdefault(row.name, (row.epoch, now))
+        if epoch > row.epoch:  # another attempt
+            self.seen[row.name] = (row.epoch, now)
+            return None
+        return (row.epochs - row.epoch) * (now - since) / (row.epoch - epoch) if row.epoch > epoch else None
+
+    def _lines(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            if row.state in ("done", "failed", "stopped") and self.told.get(row.name) != row.state:
+                self.told[row.name] = row.state
+                self._say(f"{row.name}: {row.state}{_score(row)}{': ' + row.message if row.message else ''}", rows)
+        if time.monotonic() - self.last_line >= LINE_EVERY_SECONDS:
+            running = [row for row in rows if row.state == "running"]
+            for row in running[:1]:
+                more = f" (and {len(running) - 1} more)" if len(running) > 1 else ""
+                left = f", {duration(row.left)} left" if row.left is not None else ""
+                self._say(f"{row.name}{more}: epoch {row.epoch}/{row.epochs}{_score(row)}{left}", rows)
+
+    def _say(self, text: str, rows: Sequence[Row]) -> None:
+        ended = sum(row.state in ENDED for row in rows)
+        print(f"[{ended}/{len(rows)}] {text}", file=self.stream, flush=True)
+        self.last_line = time.monotonic()
+
+
+def duration(seconds: float) -> str:
+    """Give a time as people say it: 40 s, 3 min 20 s, 2 h 5 min."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _table(rows: Sequence[Row]) -> object:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("cell")
+    table.add_column("state")
+    for name in ("epoch", "loss", "validation"):
+        table.add_column(name, justify="right")
+    table.add_column("left")
+    ended = [row for row in rows if row.state == "done"][-ENDED_SHOWN:]
+    for row in (*ended, *(row for row in rows if row.state in ("failed", "stopped", "running"))):
+        table.add_row(*row.cells(), style=COLOURS.get(row.state))
+    count = Counter(row.state for row in rows)
+    table.caption = f"{len(rows)} cells: " + ", ".join(f"{number} {state}" for state, number in count.items())
+    table.caption_justify = "left"
+    return table
+
+
+def _score(row: Row) -> str:
+    parts = [f"loss {row.loss:.4g}"] if row.loss is not None else []
+    parts += [f"validation {row.validation:.3f}"] if row.validation is not None else []
+    return ", ".join(["", *parts]) if parts else ""
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"

@@ -1,0 +1,69 @@
+"""The skill of an experiment as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from thalweg.flows.console import console, interval, number, table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from thalweg.storage.results import Run
+
+METRIC = "nse"
+BESIDE = ("kge_2012", "bias")  # medians shown beside the metric
+
+
+def skill_table(runs: Sequence[Run]) -> pd.DataFrame:
+    """Give one row for each experiment, model and split: NSE with its interval, the other medians beside.
+
+    Returns
+    -------
+    The table of :func:`thalweg.evaluation.summary.summarize`, with the columns of ``BESIDE`` added; best
+    first within each split.
+    """
+    from thalweg.evaluation.summary import summarize
+    from thalweg.storage.results import collect_metrics, collect_runs
+
+    metrics, planned = collect_metrics(runs), collect_runs(runs)
+    if METRIC not in metrics.columns:
+        metrics[METRIC] = float("nan")
+    made = summarize(metrics, METRIC, planned)
+    for name in BESIDE:
+        known = summarize(metrics, name)["median"] if name in metrics.columns and len(metrics) else None
+        made[name] = float("nan") if known is None or len(known) != len(made) else known.to_numpy()
+    return made.sort_values(["experiment", "split", "median"], ascending=[True, True, False], ignore_index=True)
+
+
+def show_skill(made: pd.DataFrame) -> None:
+    """Print the table, and below it what should make one doubt a row."""
+    names = ("split", "model", "NSE median [90 %]", "KGE", "bias %", "sites", "baseflow r", "note")
+    several = made["experiment"].nunique() > 1
+    shown = table(*(("experiment",) if several else ()), *names, right=names[2:7])
+    for row in made.to_dict("records"):
+        shown.add_row(
+            *((row["experiment"],) if several else ()),
+            row["split"],
+            row["model"],
+            interval(row),
+            number(row["kge_2012"]),
+            number(row["bias"], 1),
+            str(row["sites"]),
+            number(row["baseflow_correlation"], 2) + ("!" if row["baseflow_flag"] else ""),
+            row["note"],
+        )
+    out = console()
+    out.print(shown)
+    if made["baseflow_flag"].any():
+        out.print(
+            "! matches discharge, yet does not tell rivers with much baseflow from those with little: "
+            "right for the wrong reason",
+            style="yellow",
+        )
+
+
+def skill_rows(made: pd.DataFrame) -> list[dict[str, Any]]:
+    """Give the table as mappings, for JSON."""
+    return [{str(key): value for key, value in row.items()} for row in made.to_dict("records")]

@@ -1,0 +1,196 @@
+"""`thalweg run`: ingest if needed, train and test the matrix, report; one Prefect flow of coarse tasks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thalweg.flows import worker
+from thalweg.flows.check import check
+from thalweg.flows.cluster import cluster
+from thalweg.flows.matrix import only_runner, run_jobs
+from thalweg.flows.plan import Job, make_cells, make_jobs
+from thalweg.flows.progress import Progress
+from thalweg.flows.server import SETTINGS, Server, configured_url, server
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HOME = Path(".thalweg")
+
+
+class CellsFailedError(RuntimeError):
+    """Some cells failed, the others are done; the message says which."""
+
+
+class Session:
+    """One `thalweg run`: what it was asked, and what came of it.
+
+    Attributes
+    ----------
+    jobs : all cells; empty before the store is there.
+    table : the skill of all models, as :func:`thalweg.evaluation.summary.summarize` gives it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        root: Path,
+        *,
+        force: bool = False,
+        changes: Mapping[str, Any] | None = None,
+        runner: str = worker.RUN_CELL,
+    ) -> None:
+        self.path, self.root, self.force, self.runner = path, root, force, runner
+        self.changes = dict(changes or {})
+        self.jobs: list[Job] = []
+        self.table: pd.DataFrame | None = None
+        self.plan()
+
+    def plan(self) -> None:
+        """Check the experiment and, when its store is there, list its cells.
+
+        Raises
+        ------
+        InputError
+            With one line for each mistake.
+        """
+        checked = check(self.path, self.changes)
+        checked.raise_problems()
+        assert checked.experiment is not None
+        self.experiment = checked.experiment
+        self.folder = self.root / self.experiment.name
+        if checked.dataset is not None:
+            cells = make_cells(self.experiment, checked.dataset)
+            snapshot = str(checked.dataset.attrs.get("snapshot"))
+            self.jobs = make_jobs(cells, self.root, snapshot, force=self.force)
+
+    @property
+    def failed(self) -> list[Job]:
+        """The cells that failed."""
+        return [job for job in self.jobs if job.state == "failed"]
+
+    @property
+    def needs_workers(self) -> bool:
+        """Whether anything is to be computed."""
+        return not self.jobs or any(job.state == "waiting" for job in self.jobs)
+
+    def ingest(self) -> None:
+        """Make the store from its source, if it is not there."""
+        if self.jobs:
+            return
+        from thalweg.storage.store import ingest
+
+        source = self.experiment.data.source
+        assert source is not None  # the check has refused otherwise
+        print(f"making {self.experiment.data.store} from {source.kind}", file=sys.stderr, flush=True)
+        ingest(Path(self.experiment.data.store), source.model_dump())
+        self.plan()
+
+    def matrix(self) -> None:
+        """Run the cells that are not done."""
+        with Progress() as progress:
+            run_jobs(self.jobs, self.experiment.resources, runner=self.runner, on_change=progress)
+
+    def report(self) -> None:
+        """Summarize the skill of all cells that are done."""
+        from thalweg.flows.results_view import skill_table
+        from thalweg.storage.results import Run
+
+        self.table = skill_table([Run(job.folder) for job in self.jobs])
+
+
+def run_experiment(session: Session) -> Session:
+    """Run a session as a Prefect flow, with the server and the Ray that it needs.
+
+    Cells that fail do not raise: they are in ``session.failed``.
+    """
+    home = HOME / "prefect"
+    with only_runner(session.folder), server(home) as prefect_server, ExitStack() as stack:
+        if session.needs_workers:
+            stack.enter_context(cluster())  # takes seconds, in which the server comes up too
+        prefect_server.wait()
+        with _prefect_settings(prefect_server, home):
+            try:
+                _flow(session)(str(session.path), str(session.root))
+            except CellsFailedError:
+                pass
+            finally:
+                prefect_server.leave()
+    return session
+
+
+def _flow(session: Session) -> Any:
+    from prefect import flow, task
+    from prefect.cache_policies import NO_CACHE
+
+    @task(cache_policy=NO_CACHE)
+    def ingest() -> None:
+        session.ingest()
+
+    @task(cache_policy=NO_CACHE)
+    def matrix() -> None:
+        session.matrix()
+
+    @task(cache_policy=NO_CACHE)
+    def report() -> None:
+        session.report()
+        _artifact(session)
+
+    @flow(name="experiment", flow_run_name=session.experiment.name)
+    def experiment(path: str, runs: str) -> None:
+        ingest()
+        matrix()
+        report()
+        if session.failed:
+            raise CellsFailedError(", ".join(job.name for job in session.failed))
+
+    return experiment
+
+
+def _artifact(session: Session) -> None:
+    """Keep the result table with the flow run, for those who look at it in Prefect."""
+    from prefect.artifacts import create_table_artifact
+
+    if session.table is None or session.table.empty:
+        return
+    rows = session.table.astype(object).where(session.table.notna(), None).to_dict("records")
+    key = "skill-" + session.experiment.name.replace("_", "-")
+    create_table_artifact(rows, key=key, description=f"Skill of {session.experiment.name}")  # type: ignore[arg-type]
+
+
+@contextmanager
+def _prefect_settings(prefect_server: Server, home: Path) -> Iterator[None]:
+    """Let Prefect talk to the server, and write its log to a file rather than the terminal."""
+    private = configured_url() is None
+    for key in ("DO_NOT_TRACK", "PREFECT_SERVER_ANALYTICS_ENABLED"):
+        os.environ.setdefault(key, SETTINGS[key])
+    if private:
+        os.environ.setdefault("PREFECT_HOME", str(home.resolve()))
+    from prefect import settings
+    from prefect.logging.configuration import setup_logging
+
+    changes: dict[Any, Any] = {settings.PREFECT_API_URL: prefect_server.url}
+    if private:
+        # its log would go to a server that nobody can look at, and is gone before the log is sent
+        changes[settings.PREFECT_LOGGING_TO_API_ENABLED] = False
+    with settings.temporary_settings(changes):
+        setup_logging()
+        home.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(home / "flow.log")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+        logger = logging.getLogger("prefect")
+        before = logger.propagate
+        logger.addHandler(handler)
+        logger.propagate = False
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.propagate = before
+            handler.close()

@@ -1,0 +1,54 @@
+"""What runs in a worker process: one cell."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from importlib import import_module
+from typing import Any
+
+RUN_CELL = "thalweg.flows.cell:run_cell"
+
+# Errors that come again with the same seed on the same data, by name: importing them here would
+# import torch before the number of threads is set.
+HOPELESS = ("InputError", "DivergenceError")
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def execute(packed: bytes, directory: str, threads: int, runner: str = RUN_CELL) -> Any:
+    """Run ``runner(*arguments)`` in a working directory.
+
+    Parameters
+    ----------
+    packed : the pickled arguments; unpacked only when the number of threads is set, since numerical
+        libraries read it when they are imported.
+    runner : ``package.module:function``; a module of the working directory will do.
+    """
+    set_threads(threads)
+    enter(directory)
+    return find(runner)(*pickle.loads(packed))
+
+
+def hopeless(error: BaseException | None) -> bool:
+    """Tell whether the same cell would fail in the same way again."""
+    return any(base.__name__ in HOPELESS for base in type(error).__mro__)
+
+
+def set_threads(threads: int) -> None:
+    """Set how many threads the numerical libraries imported from now on may use."""
+    os.environ.update(dict.fromkeys(THREADS, str(threads)))
+
+
+def enter(directory: str) -> None:
+    """Work in a directory and let its modules be imported, after all that is installed."""
+    os.chdir(directory)
+    if directory not in sys.path:
+        sys.path.append(directory)
+
+
+def find(name: str) -> Any:
+    """Import ``package.module:function``."""
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute)

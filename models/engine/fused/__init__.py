@@ -1,0 +1,93 @@
+"""The fused backend: a step compiled into one kernel forward and one backward, for the CPU."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from thalweg.models.engine.eager import Tensors
+from thalweg.models.engine.fused.autograd import Task, simulate
+from thalweg.models.engine.fused.program import Program
+from thalweg.models.engine.fused.trace import UnsupportedOperation, trace
+from thalweg.models.process import ProcessModel, names
+
+__all__ = ["UnsupportedOperation", "program_of", "run", "takes"]
+
+_programs: WeakKeyDictionary[type[ProcessModel], dict[Any, Program]] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def run(
+    process: ProcessModel,
+    forcing: Tensors,
+    parameters: Tensors,
+    state: Tensors,
+    flux_names: tuple[str, ...],
+    state_names: tuple[str, ...],
+) -> tuple[Tensors, Tensors, Tensors]:
+    """Run all days in one kernel; see :data:`thalweg.models.engine.eager.Run` for the arguments.
+
+    Raises
+    ------
+    UnsupportedOperation
+        When the step, the device or the type of the tensors cannot be compiled for.
+    """
+    inputs = {
+        **{f"forcing.{n}": forcing[n] for n in names(process.forcings)},
+        **{f"parameter.{n}": parameters[n] for n in names(process.parameters)},
+        **{f"state.{n}": state[n] for n in names(process.states)},
+    }
+    dtype = _common_dtype(inputs)
+    task = Task(
+        program=program_of(process, dtype),
+        inputs=tuple(inputs),
+        outputs=(
+            *(f"flux.{n}" for n in flux_names),
+            *(f"series.state.{n}" for n in state_names),
+            *(f"end.state.{n}" for n in names(process.states)),
+        ),
+        days=next(iter(forcing.values())).shape[0],
+        shape=tuple(next(iter(state.values())).shape),  # type: ignore[arg-type]
+        dtype=dtype,
+    )
+    results = dict(zip(task.outputs, simulate(task, list(inputs.values())), strict=True))
+    return (
+        {n: results[f"flux.{n}"] for n in flux_names},
+        {n: results[f"series.state.{n}"] for n in state_names},
+        {n: results[f"end.state.{n}"] for n in names(process.states)},
+    )
+
+
+def program_of(process: ProcessModel, dtype: torch.dtype) -> Program:
+    """Give the traced step of a process, traced once for its class, its attributes and the type."""
+    key = (dtype, *sorted((name, _identity(value)) for name, value in vars(process).items()))
+    with _lock:
+        programs = _programs.setdefault(type(process), {})
+        if key not in programs:
+            programs[key] = trace(process, dtype)
+        return programs[key]
+
+
+def _identity(value: Any) -> Any:
+    return repr(value) if isinstance(value, (bool, int, float, str, type(None))) else id(value)
+
+
+def takes(tensors: Iterable[Tensor]) -> bool:
+    """Tell whether tensors are on the CPU and all of one type that kernels compute with."""
+    kinds = {(t.device.type, t.dtype) for t in tensors}
+    return kinds in ({("cpu", torch.float32)}, {("cpu", torch.float64)})
+
+
+def _common_dtype(tensors: Tensors) -> torch.dtype:
+    if not takes(tensors.values()):
+        found = sorted({f"{t.dtype} on {t.device}" for t in tensors.values()})
+        raise UnsupportedOperation(
+            "the fused backend wants tensors that are all float32 or all float64, on the CPU; "
+            f"found {', '.join(found)}"
+        )
+    return next(iter(tensors.values())).dtype

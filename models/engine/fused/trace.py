@@ -1,0 +1,216 @@
+"""Watch one step of a process model run, and its derivative, and write both down as a program."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Callable, Sequence
+from types import CodeType, FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from thalweg.models.engine.fused.operations import TABLE
+from thalweg.models.engine.fused.program import Program
+from thalweg.models.process import ProcessModel, names
+
+# Two different primes, so that no operation that changes or mixes them goes unseen.
+EXAMPLE_SHAPE = (3, 2)
+
+BRANCHES = frozenset({"_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero"})
+NEW_VALUES = frozenset({"scalar_tensor", "full", "zeros", "ones"})
+
+
+class UnsupportedOperation(NotImplementedError):  # noqa: N818 - named for what it reports
+    """A step does something that the fused backend cannot compile."""
+
+
+def trace(process: ProcessModel, dtype: torch.dtype) -> Program:
+    """Give the step of ``process`` and its vector-Jacobian product as one program.
+
+    Inputs are named ``forcing.*``, ``state.*``, ``parameter.*`` and, for the derivative,
+    ``given.state.*`` and ``given.flux.*``: the gradients with respect to what the step gives.
+    Outputs are ``state.*``, ``flux.*`` and ``gradient.forcing.*``, ``gradient.state.*``,
+    ``gradient.parameter.*``.
+
+    Raises
+    ------
+    UnsupportedOperation
+        Naming the operation, why it cannot be compiled, and the line of the step.
+    """
+    groups = {
+        "forcing": {name: torch.ones(EXAMPLE_SHAPE, dtype=dtype) for name in names(process.forcings)},
+        "state": {s.name: torch.full(EXAMPLE_SHAPE, s.initial, dtype=dtype) for s in process.states},
+        "parameter": {
+            p.name: torch.full(EXAMPLE_SHAPE, (p.lower + p.upper) / 2, dtype=dtype)
+            for p in process.parameters
+        },
+    }
+    leaves = {
+        f"{kind}.{name}": tensor.requires_grad_() for kind, group in groups.items() for name, tensor in group.items()
+    }
+    recorder = _Recorder(process, dtype)
+    for name, tensor in leaves.items():
+        recorder.name(tensor, name)
+    with torch.inference_mode(False), torch.enable_grad(), recorder:
+        state, flux = process.step(
+            process.Forcing(**groups["forcing"]),
+            process.CurrentState(**groups["state"]),
+            process.Parameters(**groups["parameter"]),
+        )
+        recorder.in_step = False
+        results = {
+            **{f"state.{n}": t for n, t in zip(names(process.states), state, strict=True)},
+            **{f"flux.{n}": t for n, t in zip(names(process.fluxes), flux, strict=True)},
+        }
+        _record_results(recorder, results)
+        _record_derivative(recorder, leaves, results)
+    return recorder.program
+
+
+def _record_results(recorder: _Recorder, results: dict[str, Tensor]) -> None:
+    for name, tensor in results.items():
+        if not isinstance(tensor, Tensor) or tensor.shape != EXAMPLE_SHAPE or not tensor.is_floating_point():
+            found = tuple(tensor.shape) if isinstance(tensor, Tensor) else repr(tensor)
+            raise recorder.error(f"gives {name} as {found}, not a number for each site and component")
+        recorder.program.outputs[name] = recorder.node(tensor)
+
+
+def _record_derivative(recorder: _Recorder, leaves: dict[str, Tensor], results: dict[str, Tensor]) -> None:
+    smooth = {name: tensor for name, tensor in results.items() if tensor.requires_grad}
+    given = {name: torch.ones(EXAMPLE_SHAPE, dtype=recorder.dtype) for name in smooth}
+    for name, tensor in given.items():
+        recorder.name(tensor, f"given.{name}")
+    gradients: Sequence[Tensor | None] = [None] * len(leaves)
+    if smooth:
+        gradients = torch.autograd.grad(
+            list(smooth.values()), list(leaves.values()), list(given.values()), allow_unused=True
+        )
+    program = recorder.program
+    for name, gradient in zip(leaves, gradients, strict=True):
+        node = program.zero() if gradient is None else recorder.node(gradient)
+        program.outputs[f"gradient.{name}"] = node
+
+
+class _Recorder(TorchDispatchMode):
+    """Sees every torch operation below autograd and adds it to the program.
+
+    A value is known by its storage: autograd hands saved values back as new tensors on the same
+    memory, and every tensor is kept, so no memory is used twice.
+    """
+
+    def __init__(self, process: ProcessModel, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.program = Program()
+        self.dtype = dtype
+        self.in_step = True
+        self._label = type(process).__name__
+        self._code: CodeType | None = getattr(type(process).step, "__code__", None)
+        self._nodes: dict[int, int] = {}
+        self._kept: list[Tensor] = []
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Spare torch from importing its compiler (more than a second) only to leave us alone."""
+        return False
+
+    def name(self, tensor: Tensor, name: str) -> None:
+        self._remember(tensor, self.program.input(name))
+
+    def node(self, tensor: Tensor) -> int:
+        """Give the node of a tensor; a plain number in tensor form becomes a constant."""
+        key = tensor.untyped_storage().data_ptr()
+        if key in self._nodes:
+            return self._nodes[key]
+        if tensor.numel() != 1 or tensor.requires_grad:
+            raise self.error(
+                f"uses a tensor of shape {tuple(tensor.shape)} that is none of its arguments; "
+                "pass it as a parameter, or as a plain number"
+            )
+        return self.program.constant(tensor.item())
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        operation = func.overloadpacket.__name__
+        self._check(func, operation)
+        result = func(*args, **kwargs)
+        if operation in NEW_VALUES:
+            value = 1.0 if operation == "ones" else 0.0
+            value = next((a for a in (*args, kwargs.get("fill_value")) if isinstance(a, (int, float))), value)
+            self._remember(result, self.program.constant(value))
+            return result
+        self._check_shape(operation, result)
+        entry = _entry(operation)
+        if entry is None:
+            raise self.error(f"uses {operation}, which the fused backend does not know", backward_hint=True)
+        options = {k: self._argument(v) for k, v in kwargs.items() if _matters(k)}
+        index = entry(self.program, *(self._argument(a) for a in args), **options)
+        if result.dtype == torch.bool and not self.program.is_condition(index):
+            index = self.program.add("ne", index, self.program.constant(0.0))
+        self._remember(result, index)
+        return result
+
+    def error(self, what: str, backward_hint: bool = False) -> UnsupportedOperation:
+        if not self.in_step:
+            derivative = "the derivative of " if backward_hint else ""
+            return UnsupportedOperation(f"{derivative}{self._label}.step {what}")
+        return UnsupportedOperation(f"{self._label}.step {what}{self._place()}")
+
+    def _remember(self, tensor: Tensor, node: int) -> None:
+        self._nodes[tensor.untyped_storage().data_ptr()] = node
+        self._kept.append(tensor)
+
+    def _argument(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return self.node(value)
+        if isinstance(value, (bool, int, float)):
+            return self.program.constant(float(value))
+        return value
+
+    def _check(self, func: Any, operation: str) -> None:
+        if not self.in_step:
+            return
+        if operation in BRANCHES:
+            raise self.error(
+                "branches in Python on the value of a tensor, which differs between sites; use torch.where"
+            )
+        if func._schema.is_mutable:
+            raise self.error(f"writes into a tensor in place ({operation}); make a new value instead")
+
+    def _check_shape(self, operation: str, result: Any) -> None:
+        if not isinstance(result, Tensor):
+            raise self.error(f"uses {operation}, which gives no single tensor")
+        if result.shape not in (EXAMPLE_SHAPE, ()):
+            raise self.error(
+                f"uses {operation}, which mixes sites or components "
+                f"(shape {EXAMPLE_SHAPE} becomes {tuple(result.shape)}); a step is elementwise"
+            )
+        if result.dtype not in (self.dtype, torch.bool):
+            raise self.error(f"uses {operation}, which changes numbers from {self.dtype} to {result.dtype}")
+
+    def _place(self) -> str:
+        frame = _frame_of(self._code)
+        if frame is None:
+            return ""
+        file, line = frame.f_code.co_filename, frame.f_lineno
+        text = linecache.getline(file, line).strip()
+        return f" ({file}, line {line}: {text})"
+
+
+def _entry(operation: str) -> Callable[..., int] | None:
+    return TABLE.get(operation) or TABLE.get(operation.removesuffix("_"))
+
+
+def _matters(option: str) -> bool:
+    return option not in ("dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking", "implicit")
+
+
+def _frame_of(code: CodeType | None) -> FrameType | None:
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame

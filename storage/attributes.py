@@ -1,0 +1,52 @@
+"""Which static attributes of a store may be fed to a network, and which are by default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import xarray as xr
+from thalweg.storage.errors import InputError
+from thalweg.storage.suggestions import refuse_unknown
+
+
+def attribute_names(dataset: xr.Dataset) -> list[str]:
+    """Return all numeric static attributes of a store that are known at every site.
+
+    Streamflow signatures (role ``signature``) are not among them: they come from the target.
+    """
+    numeric = [
+        str(name)
+        for name, values in dataset.data_vars.items()
+        if values.dims == ("site",) and values.attrs.get("role") == "attribute" and values.dtype.kind == "f"
+    ]
+    return [name for name in numeric if bool(dataset[name].notnull().all())]
+
+
+def default_attributes(dataset: xr.Dataset) -> list[str]:
+    """Return the static attributes that a network is fed when none are named.
+
+    For Caravan and CAMELS-US about thirty of topography, climate, land cover, soil and geology, without
+    coordinates and without anything derived from streamflow (for CAMELS-US the 27 of Kratzert et al.
+    2019, doi:10.5194/hess-23-5089-2019). For other data all that :func:`attribute_names` gives.
+    """
+    names = attribute_names(dataset)
+    usual = [name for name in names if dataset[name].attrs.get("usual_input") == "yes"]
+    return usual or names
+
+
+def require_attributes(dataset: xr.Dataset, names: Iterable[str]) -> None:
+    """Refuse names that are not numeric static attributes of a store.
+
+    Raises
+    ------
+    InputError
+        Naming the nearest attribute, or saying why one cannot be fed to a network.
+    """
+    names = list(names)
+    known = [str(name) for name, values in dataset.data_vars.items() if values.dims == ("site",)]
+    refuse_unknown(names, known, "attribute")
+    for name in names:
+        if dataset[name].attrs.get("role") == "signature":
+            raise InputError(f"attribute {name!r} is derived from observed streamflow; it cannot be an input")
+        if dataset[name].dtype.kind != "f":
+            raise InputError(f"attribute {name!r} is text; only numbers can be fed to a network")

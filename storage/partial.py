@@ -1,0 +1,82 @@
+"""Folders that are written beside their place and moved there when they are complete."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from thalweg.storage.errors import InputError
+
+
+@contextmanager
+def written_beside(store: Path) -> Iterator[Path]:
+    """Give a folder beside `store` to write into, and move it there when all went well.
+
+    Raises
+    ------
+    InputError
+        If no space is left or the place cannot be written. Nothing is left behind.
+    """
+    try:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(store)
+        partial = store.parent / f".{store.name}.partial-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        try:
+            yield partial
+            _flush(partial)
+            _move(partial, store)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as problem:
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(store.parent).free / 1e6
+            raise InputError(
+                f"{store}: no space left on the disk ({free:.0f} MB free); nothing was changed"
+            ) from problem
+        if problem.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
+            raise InputError(f"{store}: cannot be written: {problem.strerror}") from problem
+        raise
+
+
+def _move(partial: Path, store: Path) -> None:
+    """Put the complete folder in its place; another process's store that came first stays."""
+    try:
+        partial.rename(store)
+    except OSError as problem:
+        if problem.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) or not store.is_dir():
+            raise
+
+
+def _flush(folder: Path) -> None:
+    """Ask the system to put a folder's files on the disk, so that a power cut leaves no hollow store."""
+    for top, _, files in os.walk(folder):
+        for name in [*files, "."]:
+            descriptor = os.open(os.path.join(top, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _remove_abandoned(store: Path) -> None:
+    """Remove partial folders whose process is gone."""
+    for partial in store.parent.glob(f".{store.name}.partial-*"):
+        found = re.search(r"\.partial-(\d+)-", partial.name)
+        if found and not _alive(int(found[1])):
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
