@@ -32,7 +32,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 lint: $(INSTALLED) types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports
+	PYTHONPATH=.types $(BIN)/lint-imports
 
 # A folder of links shows type checkers the layout that the installed package has.
 types: $(INSTALLED)

@@ -4,6 +4,7 @@ A value is taken from the address, else from what was last picked on any page, e
 always written back in full, because a default may differ tomorrow.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -11,6 +12,7 @@ import streamlit as st
 
 _KEPT = "kept:"
 _WRITTEN = "written:"
+_DEFAULT = "default:"
 
 
 def recall(name: str) -> str | None:
@@ -26,6 +28,11 @@ def keep(name: str, value: str | None) -> None:
         st.query_params[name] = value
     st.session_state[_KEPT + name] = value
     st.session_state[_WRITTEN + name] = value
+
+
+def plain(label: str) -> str:
+    """A name as Markdown that shows it letter by letter: buttons and messages would format it."""
+    return re.sub(r"([\\`*_{}\[\]()#+!:$<>~|&])", r"\\\1", label)
 
 
 def tell(name: str, value: str) -> NoReturn:
@@ -61,7 +68,9 @@ def segments(
     if len(options) > most:
         return select(name, label, options, default, show)
     key = _ready(name, options, default or options[0])
-    value = st.segmented_control(label, options, key=key, format_func=show, required=True)
+    value = st.segmented_control(
+        label, options, key=key, format_func=lambda option: plain(show(option)), required=True
+    )
     value = value or default or options[0]
     keep(name, value)
     return str(value)
@@ -76,7 +85,7 @@ def several(name: str, label: str, options: Sequence[str], default: Sequence[str
         st.session_state[key] = list(wanted or default)
     else:
         st.session_state[key] = [part for part in st.session_state[key] if part in options]
-    picked = st.pills(label, options, selection_mode="multi", key=key)
+    picked = st.pills(label, options, selection_mode="multi", key=key, format_func=plain)
     in_order = [option for option in options if option in picked]
     keep(name, ",".join(in_order) if in_order else None)
     return in_order
@@ -94,13 +103,20 @@ def switch(name: str, label: str, default: bool = False, help: str | None = None
 
 
 def _ready(name: str, options: Sequence[str], default: str) -> str:
-    """Sets the widget's value before it is drawn, where it is new, no longer offered or told otherwise."""
+    """Sets the widget's value before it is drawn, where it is new, no longer offered or told otherwise.
+
+    Who never left the default follows it when it changes, as it does from site to site.
+    """
     key = _key(name)
-    told = recall(name)
-    if (key not in st.session_state or _told_anew(name)) and told in options:
+    default = default if default in options else options[0]
+    earlier = st.session_state.get(_DEFAULT + name)
+    st.session_state[_DEFAULT + name] = default
+    told = st.query_params.get(name)
+    if told in options and (key not in st.session_state or _told_anew(name)):
         st.session_state[key] = told
-    if st.session_state.get(key) not in options:
-        st.session_state[key] = default if default in options else options[0]
+        return key
+    value = st.session_state.get(key, st.session_state.get(_KEPT + name))
+    st.session_state[key] = value if value in options and value != earlier else default
     return key
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 import streamlit as st
+
 from thalweg.dashboard.look import FLOORS
+from thalweg.evaluation.intervals import SAMPLES
 from thalweg.evaluation.summary import summarize
-from thalweg.storage.results import Run, collect_metrics, find_runs
+from thalweg.storage.results import Run, collect_metrics, collect_runs, find_runs
 
 Stamp = tuple[int, ...]
 """When the files that matter of a run were last written (ns), 0 for those that are not there."""
@@ -54,6 +56,11 @@ class Card:
     problems: tuple[str, ...]
 
     @property
+    def source(self) -> tuple[str, Stamp]:
+        """What its results are kept under until they change."""
+        return self.path, self.stamp
+
+    @property
     def label(self) -> str:
         """`hybrid · ungauged_sites · fold 0 · seed 1`."""
         return f"{self.model} · {self.split} · fold {self.fold} · seed {self.seed}"
@@ -78,13 +85,17 @@ def model_names(runs: Iterable[Card]) -> tuple[list[str], list[str]]:
 
 def metrics(runs: Iterable[Card]) -> tuple[pd.DataFrame, list[str]]:
     """Metrics of these runs, one row a run and test site, and what could not be read of them."""
-    return _metrics(tuple((run.path, run.stamp) for run in runs))
+    return _metrics(tuple(run.source for run in runs))
 
 
-@st.cache_data(max_entries=200, show_spinner="Summarising skill …")
-def summary(runs: tuple[tuple[str, Stamp], ...], metric: str) -> pd.DataFrame:
-    """Median of a metric with its interval, one row a model and split."""
-    return summarize(_metrics(runs)[0], metric)
+@st.cache_data(max_entries=500, show_spinner="Summarising skill …")
+def summary(runs: tuple[tuple[str, Stamp], ...], metric: str, interval: bool = True) -> pd.DataFrame:
+    """Median of a metric, one row a model and split: see `summarize`; the interval only where asked."""
+    table = _metrics(runs)[0]
+    if metric not in table:
+        return pd.DataFrame(columns=["model", "split", "median"])
+    planned = collect_runs([Run(Path(path)) for path, _ in runs])
+    return summarize(table, metric, planned, samples=SAMPLES if interval else 1)
 
 
 @st.cache_data(max_entries=5000, show_spinner=False)
@@ -200,6 +211,6 @@ def _time(value: object) -> pd.Timestamp | None:
         time = pd.Timestamp(str(value)) if value else None
     except ValueError:
         return None
-    if time is None or time is pd.NaT:
+    if time is None or pd.isna(time):
         return None
     return time.tz_localize("UTC") if time.tzinfo is None else time.tz_convert("UTC")

@@ -28,14 +28,26 @@ _SECTIONS = (
 _THALWEG = "M8.5 2.5 C9 6 9.5 8 10 10 S11.5 14 12.5 17 S14.5 21 16 24 S17.5 27 18.5 29"
 
 
+def icon(river: str = "#2f8fb5") -> str:
+    """The mark alone as SVG, for the browser's tab."""
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="32" height="32" viewBox="0 0 32 32" fill="none" '
+        f'stroke-linecap="round">{_mark("#5c6975", river)}</svg>'
+    )
+
+
 def logo(ink: str, river: str = "#2f8fb5") -> str:
     """The logo as SVG, the name in the colour `ink`."""
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="122" height="32" viewBox="0 0 122 32" fill="none" '
+        f'stroke-linecap="round">{_mark(ink, river)}'
+        f'<path transform="translate(35 22)" d="{_WORD}" fill="{ink}"/></svg>'
+    )
+
+
+def _mark(ink: str, river: str) -> str:
     sections = "".join(
         f'<path d="{path}" stroke="{ink}" stroke-width="1.5" opacity="{0.35 + 0.15 * number:.2f}"/>'
         for number, path in enumerate(_SECTIONS)
     )
-    return (
-        '<svg xmlns="http://www.w3.org/2000/svg" width="122" height="32" viewBox="0 0 122 32" fill="none" '
-        f'stroke-linecap="round">{sections}<path d="{_THALWEG}" stroke="{river}" stroke-width="2.6"/>'
-        f'<path transform="translate(35 22)" d="{_WORD}" fill="{ink}"/></svg>'
-    )
+    return f'{sections}<path d="{_THALWEG}" stroke="{river}" stroke-width="2.6"/>'

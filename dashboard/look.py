@@ -19,8 +19,8 @@ SKILL_SCALE = ("#44337a", "#3b5f93", "#2b8a8c", "#5fb45e", "#e0d13a")
 """Five steps from poor to perfect, lightness rising throughout (after viridis)."""
 BELOW_SCALE = "#c1440e"
 """Worse than the reference of the metric: outside the scale of skill on purpose."""
-DIVERGING_SCALE = ("#8c510a", "#d0a35b", "#ecdcb8", "#d9d9d9", "#bfe0dc", "#5bada4", "#01665e")
-"""Brown: too little or too low; teal: too much (Brewer's BrBG with a grey middle)."""
+DIVERGING_SCALE = ("#8c510a", "#d8b365", "#d9d9d9", "#5ab4ac", "#01665e")
+"""Brown: too little or too low; teal: too much (Brewer's BrBG with a grey middle). Five classes: with a reach of 1, 2 or 5 their borders are round.."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ DARK = Look(
     dark=True,
     ink="#eef2f5",
     muted="#9aa7b3",
-    faint="#28333d",
+    faint="#222c35",
     ground="#11171d",
     panel="#19222b",
     land="#1d2730",

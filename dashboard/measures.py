@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
 from thalweg.evaluation.skill import METRICS
 
 _SHORT = {
@@ -13,7 +14,7 @@ _SHORT = {
     "kge_2012": "KGE 2012",
     "log_nse": "log NSE",
     "correlation": "Correlation",
-    "variance_ratio": "Variance ratio",
+    "variance_ratio": "Spread ratio",
     "bias": "Bias",
     "rmse": "RMSE",
     "fhv": "FHV",
@@ -84,15 +85,16 @@ class Measure:
         """Whether the sign tells the direction of the error."""
         return self.better == "zero"
 
-    def ascending(self) -> bool:
-        """Whether the best value sorts first."""
-        return self.better != "high"
+    @property
+    def centred(self) -> bool:
+        """Whether the best value lies in the middle."""
+        return self.better in ("zero", "one")
 
     def rank(self, values: pd.Series) -> pd.Series:
         """Smaller is better."""
         if self.better == "high":
             return -values
-        return (values - self.perfect).abs() if self.better == "zero" else values
+        return (values - self.perfect).abs() if self.centred else values
 
     def window(self, values: np.ndarray) -> tuple[float, float]:
         """The range of values worth drawing: all but a long bad tail."""
@@ -100,9 +102,9 @@ class Measure:
         if values.size == 0:
             return (0.0, 1.0)
         if self.better == "high":
-            low = min(0.0, max(-1.0, float(np.quantile(values, 0.05))))
-            return (np.floor(low * 5) / 5, max(1.0, self.perfect))
-        if self.better == "zero":
+            low = min(0.0, max(-0.6, float(np.quantile(values, 0.05))))
+            return (float(np.floor(low * 5) / 5), max(1.0, self.perfect))
+        if self.centred:
             reach = _round_up(float(np.quantile(np.abs(values - self.perfect), 0.95)))
             return (self.perfect - reach, self.perfect + reach)
         return (0.0, _round_up(float(np.quantile(values, 0.98))))
@@ -112,7 +114,7 @@ class Measure:
         values = values[np.isfinite(values)]
         if self.better == "high":
             return Scale(0.0, 1.0, diverging=False, reverse=False, marks_below=self.name in _NEUTRAL_AT_ZERO)
-        if self.better == "zero":
+        if self.centred:
             spread = np.abs(values - self.perfect) if values.size else np.array([1.0])
             reach = _round_up(float(np.quantile(spread, 0.9)))
             return Scale(self.perfect - reach, self.perfect + reach, True, False, False)
@@ -131,8 +133,8 @@ def _measure(name: str) -> Measure:
     metric = METRICS[name]
     return Measure(
         name=name,
-        short=_SHORT.get(name, metric.long_name),
-        long=metric.long_name,
+        short=_SHORT.get(name, metric.long_name.capitalize()),
+        long=metric.long_name[:1].upper() + metric.long_name[1:],
         units=metric.units,
         better=metric.better,
         perfect=float(metric.perfect),

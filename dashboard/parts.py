@@ -3,13 +3,22 @@
 import logging
 from collections.abc import Callable, Sequence
 from functools import wraps
+from urllib.parse import quote
 
 import streamlit as st
+
+from thalweg.dashboard import choices
 from thalweg.dashboard.figures.frame import CONFIG
 from thalweg.dashboard.look import DARK, LIGHT, Look, Stroke, text
 from thalweg.storage.errors import InputError
 
 log = logging.getLogger(__name__)
+
+_RIVER = "data:image/svg+xml," + quote(
+    '<svg xmlns="http://www.w3.org/2000/svg" width="72" height="40" fill="none" stroke="#7d8892">'
+    '<path d="M2 6 C18 6 16 22 32 22 S46 34 70 34" stroke-width="2.5"/>'
+    '<path d="M20 2 C22 10 26 14 29 21 M58 8 C52 14 47 18 44 29" stroke-width="1.6" opacity=".6"/></svg>'
+)
 
 
 def look() -> Look:
@@ -21,14 +30,15 @@ def style(look: Look) -> None:
     """The style sheet of the pages' own HTML, once a page."""
     st.html(f"""<style>
 .block-container {{ max-width: 1480px; padding-left: 2.2rem; padding-right: 2.2rem; }}
+.t-note {{ color: {look.muted}; font-size: .9rem; }}
 .t-muted {{ color: {look.muted}; }}
 .t-title {{ display: flex; align-items: baseline; gap: .9rem; flex-wrap: wrap; }}
 .t-title h1 {{ font-size: 1.55rem; font-weight: 650; margin: 0; padding: 0; letter-spacing: -.01em; }}
 .t-title span {{ color: {look.muted}; font-size: .95rem; }}
 table.t {{ border-collapse: collapse; width: 100%; font-size: .95rem; font-variant-numeric: tabular-nums; }}
-table.t th {{ font-weight: 500; color: {look.muted}; text-align: right; padding: .2rem .7rem .35rem;
+table.t th {{ font-weight: 500; color: {look.muted}; text-align: right; padding: .2rem .55rem .35rem;
   border-bottom: 1px solid {look.border}; white-space: nowrap; vertical-align: bottom; font-size: .87rem; }}
-table.t td {{ text-align: right; padding: .34rem .7rem; white-space: nowrap;
+table.t td {{ text-align: right; padding: .34rem .55rem; white-space: nowrap;
   border-bottom: 1px solid {look.faint}; }}
 table.t tr:last-child td {{ border-bottom: none; }}
 table.t th.l, table.t td.l {{ text-align: left; }}
@@ -36,7 +46,12 @@ table.t th:first-child, table.t td:first-child {{ padding-left: .2rem; }}
 table.t tr.floor td {{ color: {look.muted}; }}
 table.t .best {{ font-weight: 700; }}
 table.t small {{ color: {look.muted}; font-size: .82rem; }}
-table.t svg {{ vertical-align: middle; }}
+table.t td.flag {{ color: {look.states["failed"]}; }}
+.t-swatch {{ display: inline-block; vertical-align: middle; border-width: 3px 0 0; }}
+.t-range {{ position: relative; display: inline-block; width: 100%; min-width: 8rem; height: 14px;
+  vertical-align: middle; }}
+.t-range span {{ position: absolute; border-radius: 3px; }}
+.t-number {{ display: inline-block; width: 3.2rem; }}
 .t-scroll {{ overflow-x: auto; }}
 .t-cells {{ display: inline-flex; flex-wrap: wrap; gap: 3px; vertical-align: middle; max-width: 21rem; }}
 .t-cells i, .t-legend i {{ width: 13px; height: 13px; border-radius: 3px; box-sizing: border-box;
@@ -49,7 +64,7 @@ table.t svg {{ vertical-align: middle; }}
 .t-fail b {{ font-weight: 600; }}
 .t-empty {{ text-align: center; padding: 4.5rem 1rem 1.2rem; }}
 .t-empty h2 {{ font-size: 1.3rem; font-weight: 600; padding: .9rem 0 .3rem; margin: 0; }}
-.t-empty p {{ color: {look.muted}; max-width: 36rem; margin: 0 auto; }}
+.t-empty p {{ color: {look.muted}; max-width: 36rem; margin: 0 auto; text-wrap: balance; }}
 </style>""")
 
 
@@ -72,14 +87,10 @@ def notices(problems: Sequence[str], label: str = "could not be read") -> None:
 
 
 def swatch(stroke: Stroke, width: int = 18) -> str:
-    """A short piece of a model's line, as SVG."""
-    dashes = {"dash": "5 3", "dot": "2 3", "longdashdot": "7 2 2 2", "dashdot": "4 2 1 2"}.get(
-        stroke.dash, ""
-    )
-    return (
-        f'<svg width="{width}" height="10" aria-hidden="true"><line x1="0" x2="{width}" y1="5" y2="5" '
-        f'stroke="{stroke.color}" stroke-width="3" stroke-dasharray="{dashes}"/></svg>'
-    )
+    """A short piece of a model's line."""
+    line = {"solid": "solid", "dot": "dotted"}.get(stroke.dash, "dashed")
+    style = f"width:{width}px;border-color:{stroke.color};border-style:{line}"
+    return f'<span class="t-swatch" style="{style}"></span>'
 
 
 def html(body: str) -> None:
@@ -88,17 +99,15 @@ def html(body: str) -> None:
         st.html(body)
 
 
+def note(line: str) -> None:
+    """A quiet line of plain text: names in it are not taken for Markdown."""
+    st.html(f'<div class="t-note">{text(line)}</div>')
+
+
 def empty(heading: str, note: str, command: str | None = None) -> None:
     """A page with nothing to show yet, and what to do about it."""
-    river = (
-        '<svg width="72" height="40" viewBox="0 0 72 40" fill="none" stroke="currentColor">'
-        '<path d="M2 6 C18 6 16 22 32 22 S46 34 70 34" stroke-width="2.5" opacity=".75"/>'
-        '<path d="M20 2 C22 10 26 14 29 21" stroke-width="1.6" opacity=".45"/>'
-        '<path d="M58 8 C52 14 47 18 44 29" stroke-width="1.6" opacity=".45"/></svg>'
-    )
     st.html(
-        f'<div class="t-empty"><span class="t-muted">{river}</span>'
-        f"<h2>{text(heading)}</h2><p>{text(note)}</p></div>"
+        f'<div class="t-empty"><img alt="" src="{_RIVER}"><h2>{text(heading)}</h2><p>{text(note)}</p></div>'
     )
     if command:
         _, middle, _ = st.columns([1, 2, 1])
@@ -125,12 +134,12 @@ def guarded(render: Callable[[Look], None]) -> Callable[[Look], None]:
         try:
             render(look)
         except InputError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(choices.plain(str(error)), icon=":material/error:")
         except Exception as error:
             log.exception("%s of %s failed", render.__qualname__, render.__code__.co_filename)
             reason = " ".join(str(error).split())[:300]
             st.error(
-                f"This page could not be drawn ({type(error).__name__}: {reason}). "
+                f"This page could not be drawn ({type(error).__name__}: {choices.plain(reason)}). "
                 "The other pages still work; the server's log has the details.",
                 icon=":material/error:",
             )

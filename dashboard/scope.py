@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 from streamlit.delta_generator import DeltaGenerator
+
 from thalweg.dashboard import choices, data, parts
-from thalweg.dashboard.data import Card, Stamp
+from thalweg.dashboard.data import Card
 from thalweg.dashboard.measures import Measure, measures
 
 _SITE = ["latitude", "longitude", "region"]
@@ -39,32 +40,28 @@ class Scope:
         """Identity for widgets."""
         return f"{self.experiment}/{self.split}"
 
-    @property
-    def sources(self) -> tuple[tuple[str, Stamp], ...]:
-        """What the numbers were read from."""
-        return tuple((run.path, run.stamp) for run in self.runs)
-
     def by_site(self, model: str) -> pd.DataFrame:
         """Metrics of a model by site, the mean over its seeds."""
         own = self.table[self.table["model"] == model]
         return own.groupby("site")[list(self.measures)].mean()
 
     def medians(self) -> pd.DataFrame:
-        """Median of every metric by model, with the number of sites and the baseflow-index correlation."""
-        frame = pd.DataFrame({name: self.intervals(name)["median"] for name in self.measures})
-        any_summary = self.intervals(next(iter(self.measures)))
-        frame["sites"] = [self.table.loc[self.table["model"] == m, "site"].nunique() for m in frame.index]
-        if (
-            "baseflow_index_correlation" in any_summary
-            and any_summary["baseflow_index_correlation"].notna().any()
-        ):
-            frame["baseflow_index_correlation"] = any_summary["baseflow_index_correlation"]
-        return frame
+        """Median of every metric: index model, one column a metric."""
+        return pd.DataFrame({name: self._summary(name, interval=False)["median"] for name in self.measures})
 
     def intervals(self, metric: str) -> pd.DataFrame:
         """Median of a metric with its interval: index model, columns of `summarize`."""
-        table = data.summary(self.sources, metric)
+        return self._summary(metric, interval=True)
+
+    def _summary(self, metric: str, interval: bool) -> pd.DataFrame:
+        table = data.summary(tuple(run.source for run in self.runs), metric, interval)
         return table[table["split"] == self.split].set_index("model").reindex(self.models)
+
+    def at_site(self, site: str, seed: int) -> pd.DataFrame:
+        """Metrics at a site with one seed (models without it: their lowest): index model, in order."""
+        own = self.table[self.table["site"] == site]
+        own = own.assign(other=own["seed"] != seed).sort_values(["other", "seed"])
+        return own.groupby("model")[list(self.measures)].first().reindex(self.models)
 
     def run_at(self, model: str, site: str, seed: int) -> Card | None:
         """The run of a model that was tested at this site: with this seed, else with its lowest."""

@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+
 from thalweg.dashboard.data import Card
 from thalweg.dashboard.look import Look, Stroke, number, text
 from thalweg.dashboard.measures import Measure
 from thalweg.dashboard.parts import swatch
 
 _GLYPHS = {"failed": "×", "stopped": "–", "unknown": "?"}
+_BASEFLOW = "Correlation over sites of the simulated baseflow index with the one filtered from observations"
+_FLAG = "Good discharge with the wrong baseflow: right for the wrong reason"
 
 
 def skill_table(
@@ -25,44 +28,34 @@ def skill_table(
 
     Parameters
     ----------
-    medians : index model, one column a metric; plus `sites` and, where known, `baseflow_index_correlation`.
-    intervals : index model; `median`, `low`, `high` of the chosen metric.
+    medians : index model, one column a metric.
+    intervals : index model; columns of `summarize` for the chosen metric.
     """
-    others = [name for name in measures if name != chosen.name]
-    order = chosen.rank(intervals["median"]).sort_values(na_position="last").index
+    others = [measure for name, measure in measures.items() if name != chosen.name]
     span = _span(intervals, chosen)
-    best = {
-        name: _best(medians.drop(index=list(floors), errors="ignore")[name], m)
-        for name, m in measures.items()
-    }
-    baseflow = medians.get("baseflow_index_correlation")
+    best = _best_models(medians, measures, floors)
+    with_baseflow = bool(intervals["baseflow_correlation"].notna().any())
     head = [
         '<th class="l">Model</th>',
-        f'<th class="l" colspan="2" title="{text(chosen.long)}">{_heading(chosen)}: median, 90 %</th>',
-        *(f'<th title="{text(measures[name].long)}">{_heading(measures[name])}</th>' for name in others),
+        f'<th class="l" colspan="2" title="{text(chosen.long)}">{_heading(chosen)}, median</th>',
+        *(f'<th title="{text(measure.long)}">{_heading(measure)}</th>' for measure in others),
+        f'<th title="{_BASEFLOW}">Baseflow r</th>' if with_baseflow else "",
+        "<th>Sites</th>",
     ]
-    if baseflow is not None:
-        head.append('<th title="Correlation over sites of simulated and reference baseflow index">BFI r</th>')
-    head.append("<th>Sites</th>")
     rows = []
-    for model in order:
+    for model in chosen.rank(intervals["median"]).sort_values(na_position="last").index:
         row = intervals.loc[model]
-        stroke = strokes[model]
         strong = ' class="best"' if model == best[chosen.name] else ""
         cells = [
-            f'<td class="l">{swatch(stroke)}&ensp;{text(model)}</td>',
-            f'<td class="l">{_whisker(row, span, stroke, look)}</td>',
+            _model_cell(model, strokes[model]),
+            f'<td class="l" style="width:16%">{_range(row, span, strokes[model], look)}</td>',
             f'<td class="l"><span{strong}>{_value(row["median"], chosen)}</span>'
             f"&ensp;<small>{_value(row['low'], chosen)} to {_value(row['high'], chosen)}</small></td>",
+            *(_cell(medians.loc[model, m.name], m, model == best[m.name]) for m in others),
+            _baseflow_cell(row) if with_baseflow else "",
+            f"<td>{int(row['sites']):,}</td>",
         ]
-        for name in others:
-            strong = ' class="best"' if model == best[name] else ""
-            cells.append(f"<td{strong}>{_value(medians.loc[model, name], measures[name])}</td>")
-        if baseflow is not None:
-            cells.append(f"<td>{number(baseflow[model])}</td>")
-        cells.append(f"<td>{int(medians.loc[model, 'sites']):,}</td>")
-        kind = ' class="floor"' if model in floors else ""
-        rows.append(f"<tr{kind}>{''.join(cells)}</tr>")
+        rows.append(_row(cells, model in floors))
     return _table(head, rows)
 
 
@@ -73,53 +66,43 @@ def site_table(
     floors: Sequence[str],
 ) -> str:
     """Metrics of one site, one row a model."""
+    best = _best_models(values, measures, floors)
     head = ['<th class="l">Model</th>']
-    head += [f'<th title="{text(m.long)}">{_heading(m)}</th>' for m in measures.values()]
-    best = {
-        name: _best(values.drop(index=list(floors), errors="ignore")[name], m) for name, m in measures.items()
-    }
+    head += [f'<th title="{text(measure.long)}">{_heading(measure)}</th>' for measure in measures.values()]
     rows = []
     for model in values.index:
-        cells = [f'<td class="l">{swatch(strokes[model])}&ensp;{text(model)}</td>']
-        for name, measure in measures.items():
-            strong = ' class="best"' if model == best[name] else ""
-            cells.append(f"<td{strong}>{_value(values.loc[model, name], measure)}</td>")
-        kind = ' class="floor"' if model in floors else ""
-        rows.append(f"<tr{kind}>{''.join(cells)}</tr>")
+        cells = [_cell(values.loc[model, m.name], m, model == best[m.name]) for m in measures.values()]
+        rows.append(_row([_model_cell(model, strokes[model]), *cells], model in floors))
     return _table(head, rows)
 
 
 def run_matrix(
     runs: Sequence[Card],
-    medians: Mapping[str, float],
+    medians: Mapping[tuple[str, str], float],
     measure: Measure,
     strokes: Mapping[str, Stroke],
     look: Look,
 ) -> str:
-    """Models by splits: the median of a metric over runs and, for every run, a square that tells its state.
+    """Models by splits: the median of a metric and, for every run, a square that tells its state.
 
     Parameters
     ----------
-    medians : the metric's median over sites by run id.
+    medians : the metric's median over sites by model and split.
     """
     splits = list(dict.fromkeys(run.split for run in runs))
-    models = sorted(
-        {run.model for run in runs}, key=lambda m: (any(r.floor for r in runs if r.model == m), m)
-    )
-    head = ['<th class="l">Model</th>', *(f'<th class="l">{text(split)}</th>' for split in splits)]
+    models = sorted({(run.floor, run.model) for run in runs})
+    head = ['<th class="l">Model</th>']
+    head += [f'<th class="l">{text(split)}, median {_heading(measure)}</th>' for split in splits]
     rows = []
-    for model in models:
-        cells = [f'<td class="l" style="width:13rem">{swatch(strokes[model])}&ensp;{text(model)}</td>']
+    for floor, model in models:
+        cells = [_model_cell(model, strokes[model])]
         for split in splits:
             own = [run for run in runs if run.model == model and run.split == split]
-            known = [medians[run.id] for run in own if np.isfinite(medians.get(run.id, np.nan))]
-            value = _value(float(np.mean(known)), measure) if known else "–" if own else ""
+            value = _value(medians.get((model, split), np.nan), measure) if own else ""
             squares = "".join(square(run, look) for run in own)
-            cells.append(
-                f'<td class="l"><span style="display:inline-block;width:3.2rem">{value}</span>'
-                f'<span class="t-cells">{squares}</span></td>'
-            )
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+            inner = f'<span class="t-number">{value}</span><span class="t-cells">{squares}</span>'
+            cells.append(f'<td class="l">{inner}</td>')
+        rows.append(_row(cells, floor))
     return _table(head, rows)
 
 
@@ -153,18 +136,41 @@ def _table(head: Sequence[str], rows: Sequence[str]) -> str:
     return f'<div class="t-scroll"><table class="t">{inner}</table></div>'
 
 
+def _row(cells: Sequence[str], floor: bool) -> str:
+    kind = ' class="floor"' if floor else ""
+    return f"<tr{kind}>{''.join(cells)}</tr>"
+
+
+def _model_cell(model: str, stroke: Stroke) -> str:
+    return f'<td class="l">{swatch(stroke)}&ensp;{text(model)}</td>'
+
+
+def _cell(value: float, measure: Measure, best: bool) -> str:
+    strong = ' class="best"' if best else ""
+    return f"<td{strong}>{_value(value, measure)}</td>"
+
+
+def _baseflow_cell(row: pd.Series) -> str:
+    value = number(row["baseflow_correlation"])
+    return f'<td class="flag" title="{_FLAG}">⚠ {value}</td>' if row["baseflow_flag"] else f"<td>{value}</td>"
+
+
 def _heading(measure: Measure) -> str:
     units = measure.suffix.strip()
     return text(measure.short) + (f" <small>{text(units)}</small>" if units else "")
 
 
 def _value(value: float, measure: Measure) -> str:
-    return number(value, measure.decimals, signed=measure.signed and measure.perfect == 0.0)
+    return number(value, measure.decimals, signed=measure.signed)
 
 
-def _best(column: pd.Series, measure: Measure) -> str | None:
-    ranked = measure.rank(column.dropna())
-    return str(ranked.idxmin()) if len(ranked) > 1 else None
+def _best_models(
+    values: pd.DataFrame, measures: Mapping[str, Measure], floors: Sequence[str]
+) -> dict[str, str | None]:
+    """The best trained model by metric, where there are several."""
+    trained = values.drop(index=list(floors), errors="ignore")
+    ranks = {name: measure.rank(trained[name].dropna()) for name, measure in measures.items()}
+    return {name: str(rank.idxmin()) if len(rank) > 1 else None for name, rank in ranks.items()}
 
 
 def _span(intervals: pd.DataFrame, measure: Measure) -> tuple[float, float]:
@@ -175,7 +181,7 @@ def _span(intervals: pd.DataFrame, measure: Measure) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     if measure.better == "high":
         low, high = max(min(low, 0.0), -1.0), measure.perfect
-    elif measure.better == "zero":
+    elif measure.centred:
         reach = max(abs(low - measure.perfect), abs(high - measure.perfect)) or 1.0
         low, high = measure.perfect - reach, measure.perfect + reach
     else:
@@ -183,23 +189,22 @@ def _span(intervals: pd.DataFrame, measure: Measure) -> tuple[float, float]:
     return (low, high if high > low else low + 1.0)
 
 
-def _whisker(row: pd.Series, span: tuple[float, float], stroke: Stroke, look: Look, width: int = 190) -> str:
+def _range(row: pd.Series, span: tuple[float, float], stroke: Stroke, look: Look) -> str:
     """Median as a dot, interval as a bar, on the scale of all rows; a tick at zero where it is inside."""
 
     def place(value: float) -> float:
-        share = (value - span[0]) / (span[1] - span[0])
-        return 6 + (width - 12) * min(1.0, max(0.0, share))
+        return 100.0 * min(1.0, max(0.0, (value - span[0]) / (span[1] - span[0])))
 
-    parts = [f'<line x1="6" x2="{width - 6}" y1="9" y2="9" stroke="{look.faint}" stroke-width="1.5"/>']
-    if span[0] <= 0.0 <= span[1]:
-        zero = place(0.0)
-        parts.append(f'<line x1="{zero:.1f}" x2="{zero:.1f}" y1="2" y2="16" stroke="{look.border}"/>')
+    def bar(left: float, width: str, top: int, height: int, rest: str) -> str:
+        return f'<span style="left:{left:.1f}%;width:{width};top:{top}px;height:{height}px;{rest}"></span>'
+
+    marks = [bar(0.0, "100%", 6, 2, f"background:{look.faint}")]
+    if span[0] < 0.0 < span[1]:
+        marks.append(bar(place(0.0), "1px", 0, 14, f"background:{look.border}"))
     if np.isfinite(row["low"]) and np.isfinite(row["high"]):
         a, b = place(row["low"]), place(row["high"])
-        parts.append(
-            f'<line x1="{a:.1f}" x2="{b:.1f}" y1="9" y2="9" stroke="{stroke.color}" stroke-width="5" '
-            f'stroke-linecap="round" opacity=".38"/>'
-        )
+        marks.append(bar(a, f"{b - a:.1f}%", 4, 6, f"background:{stroke.color};opacity:.42"))
     if np.isfinite(row["median"]):
-        parts.append(f'<circle cx="{place(row["median"]):.1f}" cy="9" r="4.5" fill="{stroke.color}"/>')
-    return f'<svg width="{width}" height="18" aria-hidden="true">{"".join(parts)}</svg>'
+        dot = f"margin-left:-5px;border-radius:50%;background:{stroke.color}"
+        marks.append(bar(place(row["median"]), "10px", 2, 10, dot))
+    return f'<span class="t-range">{"".join(marks)}</span>'

@@ -66,11 +66,11 @@ def serve(runs: Path) -> Iterator[str]:
         server.wait(20)
 
 
-def settle(page: Page) -> None:
-    """Waits until the page has stopped running and its figures are drawn."""
+def settle(page: Page, pause: float = 1500) -> None:
+    """Waits until the page has stopped running, and `pause` (ms) for its figures to be drawn."""
     page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=60_000)
     page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')", timeout=60_000)
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(pause)
 
 
 def main() -> None:

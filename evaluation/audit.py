@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-
 from thalweg.evaluation.tables import FEWEST_SITES, GROUP, groups, site_values
 
 BASEFLOW = ("baseflow_index_simulated", "baseflow_index_reference")
@@ -41,9 +40,8 @@ def baseflow_check(metrics: pd.DataFrame) -> pd.DataFrame:
         flag = enough and nse > BELIEVED_NSE and not correlation >= LEAST_CORRELATION
         reason = ""
         if flag:
-            reason = (
-                f"median NSE {nse:.2f}, yet baseflow correlates at {correlation:.2f} over {len(pair)} sites"
-            )
+            told = "is constant" if np.isnan(correlation) else f"correlates at {correlation:.2f}"
+            reason = f"median NSE {nse:.2f}, yet over {len(pair)} sites the baseflow index {told}"
         elif not enough:
             reason = f"only {len(pair)} sites with both baseflow indices; at least {FEWEST_SITES} are needed"
         rows.append((*key, correlation, len(pair), nse, flag, reason))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from scipy.signal import lfilter
-
 from thalweg.evaluation.moments import Array
 from thalweg.storage.errors import InputError
 

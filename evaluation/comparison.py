@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-
 from thalweg.evaluation.intervals import LEVEL, SAMPLES, Difference, paired_difference
 from thalweg.evaluation.skill import METRICS, Metric
 from thalweg.evaluation.tables import FEWEST_SITES, need, site_values
@@ -110,7 +109,8 @@ def compare_sites(
         x, y = about.error(x), about.error(y)
     difference = paired_difference(x, y, samples, seed, level)
     higher_wins = about.better == "high"
-    share = float((x > y if higher_wins else x < y).mean()) if len(sites) else np.nan
+    wins = (x > y, y > x) if higher_wins else (x < y, y < x)
+    shares = [float(won.mean()) if len(sites) else np.nan for won in wins]
     if difference.sites < FEWEST_SITES:
         verdict = "unknown"
     elif difference.low <= 0.0 <= difference.high:
@@ -123,11 +123,11 @@ def compare_sites(
         metric=metric,
         split=split,
         difference=difference,
-        share_better=share,
+        share_better=shares[0],
         only_a=len(first.index.difference(second.index)),
         only_b=len(second.index.difference(first.index)),
         verdict=verdict,
-        sentence=_sentence(verdict, a, b, about, split, difference, share, level),
+        sentence=(f"{split}: " if split else "") + _sentence(verdict, a, b, about, difference, shares, level),
     )
 
 
@@ -141,27 +141,23 @@ def _rows(metrics: pd.DataFrame, by: str, name: str) -> pd.DataFrame:
 
 
 def _sentence(
-    verdict: str,
-    a: str,
-    b: str,
-    about: Metric,
-    split: str,
-    difference: Difference,
-    share: float,
-    level: float,
+    verdict: str, a: str, b: str, about: Metric, difference: Difference, shares: list[float], level: float
 ) -> str:
-    where = f"{split}: " if split else ""
+    """Say it with the better one first, and the difference as that one minus the other."""
     if verdict == "unknown":
-        return f"{where}too few common sites ({difference.sites}) to tell {a} and {b} apart"
+        return f"too few common sites ({difference.sites}) to tell {a} and {b} apart"
+    median, low, high = difference[:3]
+    share = shares[0]
+    if verdict == "b":
+        a, b, median, low, high, share = b, a, -median, -high, -low, shares[1]
     what = about.long_name
     if about.better in ("zero", "one"):
         what = f"distance of the {what} from {about.perfect:g}"
     unit = "" if about.units == "1" else f" {about.units}"
     numbers = (
-        f"median difference {difference.median:+.3g}{unit}, {level:.0%} interval {difference.low:+.3g} to "
-        f"{difference.high:+.3g}; {a} better at {share:.0%} of {difference.sites} sites"
+        f"median difference {median:+.3g}{unit}, {level:.0%} interval {low:+.3g} to {high:+.3g}; "
+        f"{a} better at {share:.0%} of {difference.sites} sites"
     )
     if verdict == "none":
-        return f"{where}no clear difference between {a} and {b} in {what} ({numbers})"
-    better, worse = (a, b) if verdict == "a" else (b, a)
-    return f"{where}{better} is better than {worse} in {what} ({numbers})"
+        return f"no clear difference between {a} and {b} in {what} ({numbers})"
+    return f"{a} is better than {b} in {what} ({numbers})"

@@ -8,7 +8,6 @@ that were observed.
 from __future__ import annotations
 
 import numpy as np
-
 from thalweg.evaluation.moments import Array, Moments
 
 
@@ -61,7 +60,10 @@ def bias(moments: Moments) -> Array:
 
 
 def correlation(moments: Moments) -> Array:
-    """Pearson correlation: ``cov(s, o) / (σs σo)``, in [-1, 1]. Undefined where either is constant."""
+    """Pearson correlation: ``cov(s, o) / (σs σo)``, in [-1, 1].
+
+    Undefined where either series is constant. It does not see bias or a wrong spread.
+    """
     spread = np.sqrt(moments.variance_simulated) * np.sqrt(moments.variance_observed)
     return np.clip(ratio(moments.covariance, spread), -1.0, 1.0)
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-
 from thalweg.evaluation.moments import Array
 from thalweg.evaluation.skill import check_aligned
 from thalweg.storage.errors import InputError
@@ -136,6 +135,6 @@ def _daily_means(values: Array, times: pd.DatetimeIndex, smoothing: int) -> Arra
 
 def _day_of_year(times: pd.DatetimeIndex) -> NDArray[np.int64]:
     """Give 0 to 364; the 29th of February and later days of a leap year fall back by one."""
-    day = np.asarray(times.dayofyear, dtype=np.int64) - 1
+    day = np.asarray(times.day_of_year, dtype=np.int64) - 1
     late = np.asarray(times.is_leap_year) & (day >= 59)
     return day - late

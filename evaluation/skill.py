@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-
 from thalweg.evaluation import efficiency, flow_regime
 from thalweg.evaluation.moments import Array, Moments
 from thalweg.storage.errors import InputError
@@ -162,10 +161,12 @@ def _score(simulated: Array, observed: Array, names: list[str], minimum_days: in
     moments = Moments.of(s, o)
     enough = moments.days >= minimum_days
     scores: dict[str, NDArray[Any]] = {"n_days": moments.days}
-    for name in names:
-        metric = METRICS[name]
-        values = metric.function(moments) if metric.of == "moments" else metric.function(s, o)
-        scores[name] = _defined(values, enough)
+    # a simulation that ran away to infinity has no score; numpy need not say so as well
+    with np.errstate(over="ignore", invalid="ignore"):
+        for name in names:
+            metric = METRICS[name]
+            values = metric.function(moments) if metric.of == "moments" else metric.function(s, o)
+            scores[name] = _defined(values, enough)
     return scores
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
 from thalweg.evaluation.audit import baseflow_check
 from thalweg.evaluation.comparison import Comparison, compare, compare_sites
 from thalweg.evaluation.intervals import LEVEL, SAMPLES, median_interval
@@ -74,7 +73,7 @@ def summarize(
                 "note": _note(table, plan, int(np.isnan(values).sum())),
             }
         )
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"runs_expected": "Int64"})
 
 
 def _kind(table: pd.DataFrame | None) -> str:

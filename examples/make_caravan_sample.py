@@ -1,7 +1,7 @@
 """Make the small sample of Caravan that comes with Thalweg.
 
-From a Caravan folder that has the subset ``camels`` (attributes and netCDF series; download it from
-https://doi.org/10.5281/zenodo.7540792)::
+From a Caravan folder with the netCDF series of the subset ``camels`` (where to download it is in the paper,
+https://doi.org/10.1038/s41597-023-01975-w)::
 
     python examples/make_caravan_sample.py CARAVAN_FOLDER examples/caravan_sample
 
@@ -108,8 +108,9 @@ def main() -> None:
         shutil.rmtree(arguments.target / name, ignore_errors=True)
     copy_attributes(arguments.caravan, arguments.target, basins.index)
     copy_series(arguments.caravan, arguments.target, basins.index)
-    if (arguments.caravan / "licenses").is_dir():
-        shutil.copytree(arguments.caravan / "licenses", arguments.target / "licenses", copy_function=shutil.copyfile)
+    (arguments.target / "licenses").mkdir()
+    for file in sorted((arguments.caravan / "licenses").glob("*.md")):
+        shutil.copyfile(file, arguments.target / "licenses" / file.name)
     size = sum(file.stat().st_size for file in arguments.target.rglob("*") if file.is_file())
     print(basins.groupby("region").size().to_string())
     print(f"{len(basins)} basins, {size / 1e6:.2f} MB")

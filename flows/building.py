@@ -52,15 +52,16 @@ def build_model(
         return Calibrated(process, attributes, components=spec.components, target=target)
     network = spec.network
     if isinstance(network, MlpNetwork):
-        return Hybrid(
-            process, width, variables, components=spec.components, hidden=network.hidden, target=target
-        )
+        widths = {"hidden": network.hidden}
+    else:
+        widths = {"hidden": network.static_hidden, "varying_hidden": network.hidden}
     return Hybrid(
         process,
         width,
         variables,
         components=spec.components,
+        dropout=network.dropout,
         varying=spec.varying,
-        varying_hidden=network.hidden,
         target=target,
+        **widths,
     )

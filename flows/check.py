@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.flows import specfile
-from thalweg.flows.experiment import FLOORS, Experiment, load_experiment, override
+from thalweg.flows.experiment import (
+    FLOORS,
+    CalibratedModel,
+    Experiment,
+    HybridModel,
+    load_experiment,
+    override,
+)
 from thalweg.flows.names import nearest
-from thalweg.flows.specfile import SpecFile
 from thalweg.storage.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
-
     from thalweg.storage.splits import Fold
 
 
@@ -86,7 +91,7 @@ def _found(experiment: Experiment, result: Check) -> Iterator[Problem]:
         outside = list(_period_problems(experiment, place, result.dataset))
         yield from outside
         if not outside:
-            yield from _fold_problems(experiment, place, result)
+            yield from _fold_problems(experiment, place, result.dataset, result.folds)
 
 
 def _source_problems(experiment: Experiment) -> Iterator[Problem]:
@@ -108,20 +113,20 @@ def _process_problems(experiment: Experiment) -> Iterator[Problem]:
     from thalweg.models.processes import find_process
 
     for name, model in experiment.models.items():
-        if model.kind not in ("calibrated", "hybrid"):
+        if not isinstance(model, CalibratedModel | HybridModel):
             continue
-        process = find_process(model.process)  # type: ignore[union-attr]
+        process = find_process(model.process)
         missing = [item.name for item in process.forcings if item.name not in experiment.data.forcings]
         if missing:
             yield (
                 ("models", name, "process"),
-                f"{model.process} needs {', '.join(missing)}: add it to data.forcings",  # type: ignore[union-attr]
+                f"{model.process} needs {', '.join(missing)}: add it to data.forcings",
             )
         fluxes = [flux.name for flux in process.fluxes]
         if experiment.data.target not in fluxes:
             yield (
                 ("models", name, "process"),
-                f"{model.process} does not give the target {experiment.data.target!r}"  # type: ignore[union-attr]
+                f"{model.process} does not give the target {experiment.data.target!r}"
                 f"{nearest(experiment.data.target, fluxes)}",
             )
 
@@ -143,7 +148,7 @@ def _variable_problems(experiment: Experiment, dataset: xr.Dataset) -> Iterator[
 
 
 def _period_problems(experiment: Experiment, place: int, dataset: xr.Dataset) -> Iterator[Problem]:
-    from thalweg.storage.splits import period_of
+    from thalweg.storage.periods import period_of
 
     first, last = period_of(dataset)
     for key, period in periods(experiment.splits[place]):
@@ -152,19 +157,23 @@ def _period_problems(experiment: Experiment, place: int, dataset: xr.Dataset) ->
             yield ("splits", place, key), message
 
 
-def _fold_problems(experiment: Experiment, place: int, result: Check) -> Iterator[Problem]:
+def _fold_problems(
+    experiment: Experiment, place: int, dataset: xr.Dataset, known: list[Fold]
+) -> Iterator[Problem]:
+    """Add the split's folds to those known, or say what is wrong with it."""
     from thalweg.flows.plan import FOLD_SEED
-    from thalweg.storage.splits import make_folds, period_of
+    from thalweg.storage.periods import period_of
+    from thalweg.storage.splits import make_folds
 
     split = experiment.splits[place]
     try:
-        folds = make_folds(result.dataset, split.spec(), FOLD_SEED)
+        folds = make_folds(dataset, split.spec(), FOLD_SEED)
     except InputError as error:
         yield ("splits", place), str(error)
         return
-    result.folds += folds
+    known += folds
     if folds:
-        yield from _length_problems(experiment, folds[0], period_of(result.dataset)[0])
+        yield from _length_problems(experiment, folds[0], period_of(dataset)[0])
 
 
 def _length_problems(experiment: Experiment, fold: Fold, first: date) -> Iterator[Problem]:
@@ -194,8 +203,8 @@ def _search_problems(experiment: Experiment) -> Iterator[Problem]:
 
 def periods(split: Any) -> list[tuple[str, tuple[date, date]]]:
     """Give the periods that a split names: ``(key, (first day, last day))``."""
-    found = [(key, getattr(split, name, None)) for key, name in _PERIODS]
+    found = [(key, getattr(split, name, None)) for key, name in PARTS]
     return [(key, period) for key, period in found if period is not None]
 
 
-_PERIODS = (("train", "train"), ("test", "test"), ("validate", "validate_"))
+PARTS = (("train", "train"), ("test", "test"), ("validate", "validate_"))

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     code = FAILED
     try:
         commands = import_module("thalweg.flows.commands")
-        code = getattr(commands, options.command)(options)
+        code = commands.COMMANDS[options.command](options)
     except KeyboardInterrupt:
         print("thalweg: interrupted", file=sys.stderr)
         code = INTERRUPTED
@@ -79,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    root.add_argument("--version", action=_Version, help="print the version and exit")
+    root.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def command(name: str, text: str) -> argparse.ArgumentParser:
@@ -95,7 +95,9 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("spec", type=Path, metavar="SPEC", help="a YAML file")
     _add_json(added)
 
-    added = command("run", "ingest if needed, train and test every model, and report; goes on where it stopped")
+    added = command(
+        "run", "ingest if needed, train and test every model, and report; goes on where it stopped"
+    )
     _add_experiment(added)
     _add_runs(added)
     added.add_argument(
@@ -124,21 +126,22 @@ def parser() -> argparse.ArgumentParser:
     _add_json(added)
 
     added = command("compare", "compare runs, or whole experiments, on the sites they share")
-    added.add_argument("names", nargs="+", metavar="RUN", help="a run, or an experiment's name for all of its runs")
+    added.add_argument(
+        "names", nargs="+", metavar="RUN", help="a run, or an experiment's name for all of its runs"
+    )
     added.add_argument("--metric", default="nse", help="see `thalweg list metrics` (default: nse)")
     _add_runs(added)
     _add_json(added)
 
     added = command("dashboard", "open the web page on this machine")
     _add_runs(added)
-    added.add_argument("--port", type=int, default=8501, help="(default: 8501)")
+    added.add_argument("--port", type=int, help="(default: 8501, or the next one that is free)")
     added.add_argument("--no-browser", action="store_true", help="only print the address")
     return root
 
 
 class _Version(argparse.Action):
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, nargs=0, **options)
+    """Prints the version; looked up only when it is asked for."""
 
     def __call__(self, parser: argparse.ArgumentParser, *arguments: Any) -> NoReturn:
         from thalweg import __version__

@@ -22,7 +22,6 @@ OBJECT_STORE_BYTES = 150 * 2**20
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AUTH_MODE": "token",
     # a task killed for its memory would otherwise be started again for ever
     "RAY_task_oom_retries": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -101,7 +100,9 @@ def check_fits(resources: Resources) -> int:
         ("gpus_per_worker", "GPU", resources.gpus_per_worker),
     ):
         if wanted > there.get(name, 0):
-            raise InputError(f"resources.{key}: {wanted:g} wanted, but there is {there.get(name, 0):g} {name}")
+            raise InputError(
+                f"resources.{key}: {wanted:g} wanted, but there is {there.get(name, 0):g} {name}"
+            )
         if wanted:
             fitting.append(int(there[name] / wanted + 1e-9))
     return min([*fitting, resources.workers or max(fitting)])

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from thalweg.flows import worker
+from thalweg.flows.console import print_json
 from thalweg.storage.errors import InputError
 
-DONE, FAILED = 0, 1
+DONE, FAILED, BAD_INPUT = 0, 1, 2
 
 
 def check(options: Namespace) -> int:
     """Print every mistake, or what the experiment would run."""
     from thalweg.flows import check as checking
+    from thalweg.flows import check_view
 
     worker.enter(str(Path.cwd()))
     checked = checking.check(options.experiment, changes(options))
     if options.json:
-        _print_json({"problems": checked.problems, "plan": checking.plan(checked)})
-        return 2 if checked.problems else DONE
+        print_json({"problems": checked.problems, "plan": check_view.plan(checked)})
+        return BAD_INPUT if checked.problems else DONE
     checked.raise_problems()
-    print(checking.describe(checked))
+    check_view.describe(checked)
     return DONE
 
 
@@ -35,7 +35,7 @@ def ingest(options: Namespace) -> int:
     worker.enter(str(Path.cwd()))
     result = ingest_file(options.spec)
     if options.json:
-        _print_json(result.summary())
+        print_json(result.summary())
     else:
         print(result.text())
     return DONE
@@ -43,16 +43,16 @@ def ingest(options: Namespace) -> int:
 
 def run(options: Namespace) -> int:
     """Run an experiment and print its result table; 1 when a cell failed."""
-    from thalweg.flows import report
+    from thalweg.flows import outcome_view
     from thalweg.flows.run import Session, run_experiment
 
     worker.enter(str(Path.cwd()))
     session = Session(options.experiment, options.runs, force=options.force, changes=changes(options))
     run_experiment(session)
     if options.json:
-        _print_json(report.as_json(session))
+        print_json(outcome_view.as_json(session))
     else:
-        report.show(session)
+        outcome_view.show(session)
     return FAILED if session.failed else DONE
 
 
@@ -75,7 +75,7 @@ def runs(options: Namespace) -> int:
 
     rows = results_view.run_rows(options.runs, options.experiment)
     if options.json:
-        _print_json(rows)
+        print_json(rows)
     else:
         results_view.show_rows(rows, options.runs)
     return DONE
@@ -87,7 +87,7 @@ def show(options: Namespace) -> int:
 
     content = results_view.describe_run(options.runs, options.run)
     if options.json:
-        _print_json(content)
+        print_json(content)
     else:
         results_view.show_run(content)
     return DONE
@@ -99,7 +99,7 @@ def compare(options: Namespace) -> int:
 
     content = comparison.compare(options.runs, options.names, options.metric)
     if options.json:
-        _print_json(content)
+        print_json(content)
     else:
         comparison.show(content)
     return DONE
@@ -125,18 +125,26 @@ def changes(options: Namespace) -> dict[str, Any]:
     return found
 
 
-def _print_json(content: Any) -> None:
-    json.dump(content, sys.stdout, indent=2, default=str)
-    print()
-
-
 def list_(options: Namespace) -> int:
     """List what an experiment can name."""
     from thalweg.flows import listing
 
     rows = listing.rows(options.what)
     if options.json:
-        _print_json(rows)
+        print_json(rows)
     else:
         listing.show(options.what, rows)
     return DONE
+
+
+COMMANDS = {
+    "check": check,
+    "ingest": ingest,
+    "run": run,
+    "search": search,
+    "list": list_,
+    "runs": runs,
+    "show": show,
+    "compare": compare,
+    "dashboard": dashboard,
+}

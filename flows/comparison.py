@@ -6,7 +6,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from thalweg.flows.console import console, number, table
 from thalweg.flows.names import nearest
 from thalweg.flows.report import show_skill, skill_table
 from thalweg.storage.errors import InputError
@@ -56,10 +55,14 @@ def _model_pairs(runs: list[Run], metric: str) -> list[Any]:
     metrics = collect_metrics(runs)
     models = list(dict.fromkeys(metrics["model"]))
     if len(models) < 2:
-        raise InputError(f"{runs[0].experiment} has results of {len(models)} model: there is nothing to compare")
+        raise InputError(
+            f"{runs[0].experiment} has results of {len(models)} model: there is nothing to compare"
+        )
     found = []
     for a, b in list(combinations(models, 2))[:MOST_PAIRS]:
-        shared = set(metrics.loc[metrics["model"] == a, "split"]) & set(metrics.loc[metrics["model"] == b, "split"])
+        shared = set(metrics.loc[metrics["model"] == a, "split"]) & set(
+            metrics.loc[metrics["model"] == b, "split"]
+        )
         if shared:
             found += compare_models(metrics, metric, a, b)
     return found
@@ -68,14 +71,6 @@ def _model_pairs(runs: list[Run], metric: str) -> list[Any]:
 def show(content: dict[str, Any]) -> None:
     """Print the skill of each, then each pair in words."""
     show_skill(content["skill"])
-    made = table("split", "pair", f"{content['metric']} difference [90 %]", "better at", "", title="\npairs")
+    print()
     for pair in content["pairs"]:
-        difference = pair.difference
-        made.add_row(
-            pair.split,
-            f"{pair.a} - {pair.b}",
-            f"{number(difference.median)} [{number(difference.low)}, {number(difference.high)}]",
-            f"{pair.share_better:.0%} of {difference.sites} sites" if difference.sites else "",
-            pair.sentence,
-        )
-    console().print(made)
+        print(pair.sentence)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,9 +19,10 @@ def lines(error: ValidationError, source: SpecFile | None = None) -> list[str]:
     source : the file, for its name and line numbers.
     """
     found: list[tuple[int, str]] = []
-    for item in error.errors(include_url=False):
-        if item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]:
-            continue  # follows from a mistake in one of the items, which has its own line
+    items = error.errors(include_url=False)
+    for item in items:
+        if _follows(item, items):
+            continue
         path = _path(item)
         content = source.content if source else None
         message = _message(item, path, content)
@@ -30,6 +31,21 @@ def lines(error: ValidationError, source: SpecFile | None = None) -> list[str]:
         place = f"{source.path}:{line}: " if source else ""
         found.append((line, f"{place}{dotted}: {message}" if dotted else f"{place}{message}"))
     return [text for _, text in sorted(found, key=lambda pair: pair[0])]
+
+
+def _follows(item: Any, items: Sequence[Any]) -> bool:
+    """Tell whether a mistake is only the consequence of another, which has its own line."""
+    if item["type"] == "too_short":  # items with a mistake were not counted
+        return len(item["input"]) >= item["ctx"]["min_length"]
+    if item["type"] == "missing":  # a key that is there, misspelt
+        *place, name = item["loc"]
+        misspelt = [
+            other["loc"][-1]
+            for other in items
+            if other["type"] == "extra_forbidden" and list(other["loc"][:-1]) == place
+        ]
+        return any(f"'{name}'?" in nearest(each, [str(name)]) for each in misspelt)
+    return False
 
 
 def _path(item: Any) -> list[str | int]:
@@ -66,7 +82,7 @@ def _message(item: Any, path: list[str | int], content: Any) -> str:
         return f"must be {_WANTED[kind]}, not {_described(given)}"
     if kind in _LIMITS:
         return f"must be {_LIMITS[kind](context)}, not {given!r}"
-    return _FIXED.get(kind, item["msg"])
+    return _FIXED.get(kind) or str(item["msg"])
 
 
 _FIXED = {"missing": "is missing", "recursion_loop": "refers to itself"}

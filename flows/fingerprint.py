@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
-
 from thalweg.flows.experiment import FLOORS, Experiment
 
 
@@ -19,7 +18,9 @@ def fingerprint(experiment: Experiment, model: str, split: str, fold: str, seed:
     ----------
     snapshot : hash of the store's content.
     """
-    return hashlib.sha256(json.dumps(_content(experiment, model, split, fold, seed, snapshot)).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(_content(experiment, model, split, fold, seed, snapshot)).encode()
+    ).hexdigest()
 
 
 def fingerprint_of(manifest: Mapping[str, Any]) -> str:

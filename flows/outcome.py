@@ -55,14 +55,12 @@ def write_trained(prediction: Prediction, model: Model, prepared: Preparation, f
 def write_floor(kind: str, prepared: Preparation, folder: Path) -> None:
     """Write predictions and metrics of a floor: what skill is worth nothing."""
     record = prepared.test()
+    train = prepared.record(prepared.fold.train, 0)
+    simulated = climatology(_series(train.observed, train, prepared, "mm/day"), record.days, record.sites)
     if kind == "persistence":
-        # yesterday's value of the first day lies in the warm-up
+        # the days before the first one that counts lie in the warm-up
         observed = _series(record.observed, record, prepared, "mm/day", time=record.time)
-        simulated = persistence(observed).sel(time=record.days)
-    else:
-        train = prepared.record(prepared.fold.train, 0)
-        observed = _series(train.observed, train, prepared, "mm/day")
-        simulated = climatology(observed, record.days, sites=record.sites)
+        simulated = persistence(observed, times=record.days, fill=simulated)
     _write_tested(simulated, record, prepared, folder, {})
 
 

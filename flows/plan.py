@@ -14,8 +14,6 @@ from thalweg.storage.errors import InputError
 from thalweg.storage.results import Run, run_name
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from thalweg.flows.cell import Cell
     from thalweg.storage.splits import Fold
 
@@ -44,16 +42,8 @@ class Job:
         return self.folder.name
 
 
-def make_cells(experiment: Experiment, dataset: xr.Dataset) -> list[Cell]:
-    """Give models x splits x folds x seeds; a fold's models come together."""
-    from thalweg.storage.splits import make_folds
-
-    folds = [fold for split in experiment.splits for fold in make_folds(dataset, split.spec(), FOLD_SEED)]
-    return cells_of(experiment, folds)
-
-
 def cells_of(experiment: Experiment, folds: Sequence[Fold]) -> list[Cell]:
-    """Give every model and seed on every fold."""
+    """Give models x folds x seeds; a fold's models come together."""
     from thalweg.flows.cell import Cell
 
     return [

@@ -8,10 +8,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from thalweg.flows.plan import Job
 from thalweg.storage.results import Run
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
 
 LINE_EVERY_SECONDS = 15.0
 ENDED_SHOWN = 5  # rows of cells that are done; all that run or failed are shown
@@ -47,7 +51,7 @@ class Progress:
         self.seen: dict[str, tuple[int, float]] = {}
         self.told: dict[str, str] = {}
         self.last_line = time.monotonic()
-        self.live = None
+        self.live: Live | None = None
         if self.stream.isatty():
             from rich.console import Console
             from rich.live import Live
@@ -67,7 +71,10 @@ class Progress:
 
     def __call__(self, jobs: Sequence[Job]) -> None:
         """Show how far the jobs are now."""
-        rows = [self._row(job) for job in jobs]
+        self.show([self._row(job) for job in jobs])
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Show rows."""
         if self.live:
             self.live.update(_table(rows))
         else:
@@ -103,7 +110,9 @@ class Progress:
         for row in rows:
             if row.state in ("done", "failed", "stopped") and self.told.get(row.name) != row.state:
                 self.told[row.name] = row.state
-                self._say(f"{row.name}: {row.state}{_score(row)}{': ' + row.message if row.message else ''}", rows)
+                self._say(
+                    f"{row.name}: {row.state}{_score(row)}{': ' + row.message if row.message else ''}", rows
+                )
         if time.monotonic() - self.last_line >= LINE_EVERY_SECONDS:
             running = [row for row in rows if row.state == "running"]
             for row in running[:1]:
@@ -119,6 +128,8 @@ class Progress:
 
 def duration(seconds: float) -> str:
     """Give a time as people say it: 40 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 100:
         return f"{whole} s"
@@ -126,7 +137,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _table(rows: Sequence[Row]) -> object:
+def _table(rows: Sequence[Row]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)

@@ -9,7 +9,6 @@ from thalweg.flows.console import console, interval, number, table
 
 if TYPE_CHECKING:
     import pandas as pd
-
     from thalweg.storage.results import Run
 
 METRIC = "nse"
@@ -34,7 +33,9 @@ def skill_table(runs: Sequence[Run]) -> pd.DataFrame:
     for name in BESIDE:
         known = summarize(metrics, name)["median"] if name in metrics.columns and len(metrics) else None
         made[name] = float("nan") if known is None or len(known) != len(made) else known.to_numpy()
-    return made.sort_values(["experiment", "split", "median"], ascending=[True, True, False], ignore_index=True)
+    return made.sort_values(
+        ["experiment", "split", "median"], ascending=[True, True, False], ignore_index=True
+    )
 
 
 def show_skill(made: pd.DataFrame) -> None:
@@ -42,7 +43,7 @@ def show_skill(made: pd.DataFrame) -> None:
     names = ("split", "model", "NSE median [90 %]", "KGE", "bias %", "sites", "baseflow r", "note")
     several = made["experiment"].nunique() > 1
     shown = table(*(("experiment",) if several else ()), *names, right=names[2:7])
-    for row in made.to_dict("records"):
+    for row in skill_rows(made):
         shown.add_row(
             *((row["experiment"],) if several else ()),
             row["split"],

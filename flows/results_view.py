@@ -86,7 +86,9 @@ def describe_run(root: Path, name: str) -> dict[str, Any]:
     run = find_run(root, name)
     metrics = run.metrics()
     skill = {
-        key: median_interval(metrics[key].to_numpy())._asdict() for key in SHOWN_METRICS if key in metrics.columns
+        key: median_interval(metrics[key].to_numpy())._asdict()
+        for key in SHOWN_METRICS
+        if key in metrics.columns
     }
     baseflow = baseflow_check(collect_metrics([run])).to_dict("records")
     manifest = run.manifest
@@ -130,7 +132,9 @@ def show_run(content: dict[str, Any]) -> None:
             facts.add_row(name, text)
     out.print(facts)
     if content["skill"]:
-        made = table("metric", "median [90 %]", right=("median [90 %]",), title=f"\nover {content['sites']} sites")
+        made = table(
+            "metric", "median [90 %]", right=("median [90 %]",), title=f"\nover {content['sites']} sites"
+        )
         for name, values in content["skill"].items():
             made.add_row(name, interval(values))
         out.print(made)
@@ -157,7 +161,10 @@ def _facts(content: dict[str, Any], status: dict[str, Any]) -> list[tuple[str, s
         ("epochs", ", ".join(part for part in (epochs, scores) if part)),
         ("trained on", _part(content["train"])),
         ("tested on", _part(content["test"])),
-        ("store", f"{content['store']}, snapshot {str(content['snapshot'])[:12]}" if content["store"] else ""),
+        (
+            "store",
+            f"{content['store']}, snapshot {str(content['snapshot'])[:12]}" if content["store"] else "",
+        ),
         ("time", took),
         ("attempts", str(attempts) if attempts > 1 else ""),
         ("versions", _brief(content["versions"])),
@@ -167,7 +174,10 @@ def _facts(content: dict[str, Any], status: dict[str, Any]) -> list[tuple[str, s
 
 def _brief(mapping: dict[str, Any] | None) -> str:
     shown = {key: value for key, value in (mapping or {}).items() if value not in (None, {}, [])}
-    return ", ".join(f"{key} {json.dumps(value) if isinstance(value, (dict, list)) else value}" for key, value in shown.items())
+    return ", ".join(
+        f"{key} {json.dumps(value) if isinstance(value, (dict, list)) else value}"
+        for key, value in shown.items()
+    )
 
 
 def _part(part: dict[str, Any] | None) -> str:

@@ -14,7 +14,7 @@ from thalweg.flows import worker
 from thalweg.flows.check import check
 from thalweg.flows.cluster import cluster
 from thalweg.flows.matrix import only_runner, run_jobs
-from thalweg.flows.plan import Job, make_cells, make_jobs
+from thalweg.flows.plan import Job, cells_of, make_jobs
 from thalweg.flows.progress import Progress
 from thalweg.flows.server import SETTINGS, Server, configured_url, server
 
@@ -66,7 +66,7 @@ class Session:
         self.experiment = checked.experiment
         self.folder = self.root / self.experiment.name
         if checked.dataset is not None:
-            cells = make_cells(self.experiment, checked.dataset)
+            cells = cells_of(self.experiment, checked.folds)
             snapshot = str(checked.dataset.attrs.get("snapshot"))
             self.jobs = make_jobs(cells, self.root, snapshot, force=self.force)
 
@@ -99,7 +99,7 @@ class Session:
 
     def report(self) -> None:
         """Summarize the skill of all cells that are done."""
-        from thalweg.flows.results_view import skill_table
+        from thalweg.flows.report import skill_table
         from thalweg.storage.results import Run
 
         self.table = skill_table([Run(job.folder) for job in self.jobs])
@@ -110,6 +110,9 @@ def run_experiment(session: Session) -> Session:
 
     Cells that fail do not raise: they are in ``session.failed``.
     """
+    if not session.needs_workers and configured_url() is None:
+        session.report()  # nothing to do: no reason to start a server
+        return session
     home = HOME / "prefect"
     with only_runner(session.folder), server(home) as prefect_server, ExitStack() as stack:
         if session.needs_workers:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,85 +14,27 @@ from thalweg.flows import worker
 from thalweg.flows.cluster import check_fits
 from thalweg.flows.experiment import Experiment, Search, override
 from thalweg.flows.space import decode, search_split, values_of
-from thalweg.storage import atomic
+from thalweg.flows.trials import Trial, Trials
 from thalweg.storage.errors import InputError
 
 if TYPE_CHECKING:
-    import xarray as xr
-
     from thalweg.flows.cell import Cell
+    from thalweg.storage.splits import Fold
 
 TRAIN_CELL = "thalweg.flows.cell:train_cell"
 HALVINGS = 3  # ASHA keeps the best third at each rung
 
 
-@dataclass
-class Trial:
-    """One set of values and how well it did.
-
-    Attributes
-    ----------
-    score : best validation score so far, higher is better; None before the first epoch.
-    state : ``running``, ``done``, ``failed``; ``cut`` where the scheduler or an interruption ended it.
-    """
-
-    trial: int
-    values: dict[str, Any]
-    score: float | None = None
-    epoch: int = 0
-    loss: float | None = None
-    seconds: float = 0.0
-    state: str = "running"
-    message: str = ""
-
-
-@dataclass
-class Trials:
-    """All trials of a search, kept as they come."""
-
-    search: Search
-    split: str
-    fold: str
-    found: dict[str, Trial] = field(default_factory=dict)
-
-    def ranked(self) -> list[Trial]:
-        """Give the trials, best first; those without a score last."""
-        return sorted(
-            self.found.values(),
-            key=lambda trial: (trial.score is None, -(trial.score or 0.0), trial.trial),
-        )
-
-    def write(self, folder: Path) -> None:
-        """Write ``search.json`` and ``search.csv``."""
-        ranked = [asdict(trial) for trial in self.ranked()]
-        content = {
-            "format": 1,
-            "search": self.search.model_dump(mode="json"),
-            "split": self.split,
-            "fold": self.fold,
-            "best": next((trial for trial in ranked if trial["score"] is not None), None),
-            "trials": ranked,
-        }
-        atomic.write_text(folder / "search.json", json.dumps(content, indent=2) + "\n")
-        stream = io.StringIO()
-        keys = [key for key in Trial.__dataclass_fields__ if key != "values"]
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow([*keys, *self.search.space])
-        for trial in ranked:
-            table.writerow([*(trial[key] for key in keys), *(trial["values"][key] for key in self.search.space)])
-        atomic.write_text(folder / "search.csv", stream.getvalue())
-
-
-def search_cell(experiment: Experiment, dataset: xr.Dataset) -> Cell:
+def search_cell(experiment: Experiment, folds: Sequence[Fold]) -> Cell:
     """Give what every trial trains: the searched model on the first fold with the first seed."""
-    from thalweg.flows.plan import make_cells
+    from thalweg.flows.plan import cells_of
 
     label = search_split(experiment)
     search = experiment.search
     assert search is not None  # search_split has refused otherwise
     return next(
         cell
-        for cell in make_cells(experiment, dataset)
+        for cell in cells_of(experiment, folds)
         if cell.fold.split == label and cell.model == search.model
     )
 
@@ -130,7 +69,9 @@ def run_search(
     )
     with tempfile.TemporaryDirectory(prefix="thalweg-search-") as scratch:
         tuner = tune.Tuner(
-            tune.with_resources(function, {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}),
+            tune.with_resources(
+                function, {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
+            ),
             param_space=_param_space(search),
             tune_config=tune.TuneConfig(
                 metric="score",
@@ -145,7 +86,7 @@ def run_search(
                 name="search",
                 storage_path=scratch,
                 verbose=0,
-                callbacks=[_recorder(trials, on_change)],
+                callbacks=[_recorder(trials, _Hook(on_change))],
                 failure_config=tune.FailureConfig(max_failures=resources.retries),
             ),
         )
@@ -159,24 +100,8 @@ def run_search(
     return trials
 
 
-def to_paste(values: Mapping[str, Any]) -> str:
-    """Give dotted keys as YAML that can be pasted into the experiment."""
-    import yaml
-
-    nested: dict[str, Any] = {}
-    for key, value in values.items():
-        *parents, last = key.split(".")
-        place = nested
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = list(value) if isinstance(value, tuple) else value
-    return yaml.safe_dump(nested, sort_keys=False, default_flow_style=False)
-
-
 def _trial(config: dict[str, Any], *, cell: Cell, directory: str, threads: int, train: str) -> None:
     """Run one trial in a worker: report the best validation score after each epoch."""
-    from dataclasses import replace
-
     from ray import tune
 
     worker.set_threads(threads)
@@ -185,7 +110,7 @@ def _trial(config: dict[str, Any], *, cell: Cell, directory: str, threads: int, 
     assert search is not None
     changed = replace(cell, experiment=override(cell.experiment, decode(search, config)))
     epochs = changed.experiment.training_for(cell.model).epochs
-    last = {"score": -math.inf, "epoch": 0, "loss": math.nan, "ended": False, "message": ""}
+    last = {"score": -math.inf, "epoch": 0, "epochs": epochs, "loss": math.nan, "ended": False, "message": ""}
 
     def report(row: dict[str, Any]) -> None:
         if row["validation"] is not None and not math.isnan(row["validation"]):
@@ -266,6 +191,23 @@ def _scheduler(experiment: Experiment, search: Search) -> Any:
     )
 
 
+class _Hook:
+    """A function that stays here: Tune pickles its callbacks, and a terminal cannot be pickled."""
+
+    def __init__(self, call: Callable[[Trials], None]) -> None:
+        self.call = call
+
+    def __call__(self, trials: Trials) -> None:
+        self.call(trials)
+
+    def __reduce__(self) -> tuple[type[_Hook], tuple[Callable[..., None]]]:
+        return _Hook, (_nothing,)
+
+
+def _nothing(trials: Trials) -> None:
+    pass
+
+
 def _recorder(trials: Trials, on_change: Callable[[Trials], None]) -> Any:
     """Give the Tune callback that keeps every trial's progress."""
     from ray import tune
@@ -281,7 +223,8 @@ def _recorder(trials: Trials, on_change: Callable[[Trials], None]) -> Any:
             if "score" not in result:
                 return
             kept.score = result["score"] if math.isfinite(result["score"]) else None
-            kept.epoch, kept.loss = int(result["epoch"]), float(result["loss"])
+            kept.epoch, kept.epochs = int(result["epoch"]), int(result["epochs"])
+            kept.loss = float(result["loss"]) if math.isfinite(result["loss"]) else None
             kept.seconds = round(float(result["time_total_s"]), 3)
             kept.message = result["message"]
             if result["ended"]:

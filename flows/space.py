@@ -12,7 +12,16 @@ from thalweg.storage.errors import InputError
 
 MOST_TRIALS = 1000  # more than these want --yes
 # What a trial must not change, or its score would not be comparable, or nothing would.
-FIXED = ("name", "search", "resources", "splits", "data.store", "data.source", "data.target", "training.seeds")
+FIXED = (
+    "name",
+    "search",
+    "resources",
+    "splits",
+    "data.store",
+    "data.source",
+    "data.target",
+    "training.seeds",
+)
 
 
 def values_of(dimension: Dimension) -> Sequence[Any] | None:

@@ -62,6 +62,7 @@ def read(path: str | Path) -> SpecFile:
     """
     path = Path(path)
     text = _text(path)
+    tree: yaml.Node | None = None
     try:
         tree = yaml.compose(text, Loader=_Loader)
         if tree is None:
@@ -122,9 +123,9 @@ def _refuse_twins(path: Path, node: yaml.Node) -> None:
             _refuse_twins(path, item)
 
 
-def _date_place(path: Path, node: yaml.Node) -> str:
+def _date_place(path: Path, tree: yaml.Node | None) -> str:
     """Give file and line of the first date that the calendar does not have."""
-    pending = [node]
+    pending = [tree] if tree else []
     while pending:
         node = pending.pop(0)
         if isinstance(node, yaml.MappingNode):
@@ -152,3 +153,15 @@ def _below(node: yaml.Node, part: str | int) -> tuple[yaml.Node, int] | None:
 
 def _word(value: Any) -> str:
     return "a list" if isinstance(value, list) else f"only {value!r}"
+
+
+def value(text: str, where: str) -> Any:
+    """Read one value written as YAML, such as ``5``, ``1e-3`` or ``[a, b]``."""
+    try:
+        loader = _Loader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(f"{where}: {text!r} is no valid value: {' '.join(str(error).split())}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -111,7 +111,7 @@ class ProcessModel:
         raise KeyError(f"{cls.__name__} has no parameter {name!r}; it has {names(cls.parameters)}")
 
 
-def names(items: tuple[Variable | State | Parameter, ...]) -> tuple[str, ...]:
+def names(items: Sequence[Variable | State | Parameter]) -> tuple[str, ...]:
     """Give the names of declared items, in their order."""
     return tuple(item.name for item in items)
 

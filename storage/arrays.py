@@ -9,6 +9,7 @@ from datetime import date
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+
 from thalweg.storage.attributes import require_attributes
 from thalweg.storage.errors import InputError
 from thalweg.storage.periods import as_date, check_period

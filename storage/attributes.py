@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import xarray as xr
+
 from thalweg.storage.errors import InputError
 from thalweg.storage.suggestions import refuse_unknown
 

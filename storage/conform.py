@@ -7,6 +7,7 @@ from collections.abc import Hashable
 import numpy as np
 import pandas as pd
 import xarray as xr
+
 from thalweg.storage.errors import InputError
 from thalweg.storage.units import convert
 from thalweg.storage.variables import VARIABLES

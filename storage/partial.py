@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import re
 import shutil
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from thalweg.storage.atomic import out_of_room
 from thalweg.storage.errors import InputError
+
+# On a file system that machines share, a process number means nothing without the machine.
+_HOST = re.sub(r"[^A-Za-z0-9.]", "_", platform.node()) or "localhost"
 
 
 @contextmanager
@@ -26,7 +32,7 @@ def written_beside(store: Path) -> Iterator[Path]:
     try:
         store.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(store)
-        partial = store.parent / f".{store.name}.partial-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        partial = store.parent / f".{store.name}.partial-{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         try:
             yield partial
             _flush(partial)
@@ -34,12 +40,13 @@ def written_beside(store: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as problem:
-        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(store.parent).free / 1e6
+        if out_of_room(problem):
+            place = next(folder for folder in store.absolute().parents if folder.is_dir())
+            free = shutil.disk_usage(place).free / 1e6
             raise InputError(
-                f"{store}: no space left on the disk ({free:.0f} MB free); nothing was changed"
+                f"{store}: no space left on the disk (only {free:.0f} MB free); nothing was changed"
             ) from problem
-        if problem.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
+        if problem.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
             raise InputError(f"{store}: cannot be written: {problem.strerror}") from problem
         raise
 
@@ -55,19 +62,24 @@ def _move(partial: Path, store: Path) -> None:
 
 def _flush(folder: Path) -> None:
     """Ask the system to put a folder's files on the disk, so that a power cut leaves no hollow store."""
-    for top, _, files in os.walk(folder):
-        for name in [*files, "."]:
-            descriptor = os.open(os.path.join(top, name), os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+    paths = [os.path.join(top, name) for top, _, files in os.walk(folder) for name in [*files, "."]]
+    # Hundreds of small files: at once takes a twentieth of the time of one by one.
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(_flush_one, paths))
+
+
+def _flush_one(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _remove_abandoned(store: Path) -> None:
-    """Remove partial folders whose process is gone."""
-    for partial in store.parent.glob(f".{store.name}.partial-*"):
-        found = re.search(r"\.partial-(\d+)-", partial.name)
+    """Remove partial folders of this machine whose process is gone."""
+    for partial in store.parent.glob(f".{store.name}.partial-{_HOST}-*"):
+        found = re.search(r"-(\d+)-[0-9a-f]{8}$", partial.name)
         if found and not _alive(int(found[1])):
             shutil.rmtree(partial, ignore_errors=True)
 

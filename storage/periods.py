@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 import xarray as xr
+
 from thalweg.storage.errors import InputError
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
+
 from thalweg.storage.variables import VARIABLES
 
 SEVERITIES = ("error", "warning", "info")
@@ -154,6 +155,8 @@ def flat(dataset: xr.Dataset) -> Iterator[Finding]:
             continue
         limit = FLAT_DAYS.get(name, FLAT_DAYS_OTHER)
         data = values.values
+        if data.shape[1] < limit:
+            continue
         same = np.zeros(data.shape, dtype=bool)
         same[:, 1:] = (data[:, 1:] == data[:, :-1]) & (data[:, 1:] != 0.0)
         position = np.arange(data.shape[1], dtype=np.int32)

@@ -14,6 +14,9 @@ import xarray as xr
 from thalweg.storage.run_folder import FORMAT, HISTORY_COLUMNS, PLACE_COLUMNS
 
 RUN_NAME = re.compile(r"(?P<model>.+?)--(?P<split>.+?)--(?P<fold>.+)--s(?P<seed>\d+)")
+# A run's manifest is written once its data are read: until then there is none to miss.
+NOT_BEGUN = ("waiting", "running")
+MISSING_MANIFEST = "manifest.json: missing"
 _Content = TypeVar("_Content")
 
 
@@ -36,6 +39,8 @@ class Run:
     def __post_init__(self) -> None:
         self.manifest = self._json("manifest.json")
         self.status = self._json("status.json")
+        if self.state in NOT_BEGUN and not self.manifest:
+            self.problems = [problem for problem in self.problems if problem != MISSING_MANIFEST]
         version = self.manifest.get("format", FORMAT)
         if not isinstance(version, int) or version > FORMAT:
             self._problem(f"manifest.json: format {version!r} is unknown here (newest known: {FORMAT})")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
+
 from thalweg.storage.suggestions import refuse_unknown
 
 

@@ -4,41 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import numpy as np
 import xarray as xr
+
 from thalweg.storage.errors import InputError
+from thalweg.storage.parts import MINIMUM_SITES, Fold, Part, check_fold, observed_days
 from thalweg.storage.periods import as_date, check_period, period_of
-from thalweg.storage.sites import site_names, site_rows
+from thalweg.storage.sites import site_names
 from thalweg.storage.suggestions import refuse_unknown, suggest
 
-MINIMUM_SITES = 2
+__all__ = ["Fold", "Part", "make_folds"]
 
 
-@dataclass(frozen=True)
-class Part:
-    """Sites, and days from `start` to `end`, both included."""
-
-    sites: tuple[str, ...]
-    start: date
-    end: date
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One way to divide a store: what trains, tests and, where asked for, validates."""
-
-    split: str
-    fold: str
-    train: Part
-    test: Part
-    validate: Part | None
-
-
-def make_folds(dataset: xr.Dataset, spec: Mapping[str, Any], seed: int) -> list[Fold]:
+def make_folds(
+    dataset: xr.Dataset, spec: Mapping[str, Any], seed: int, target: str | None = None
+) -> list[Fold]:
     """Divide a store into folds.
 
     Parameters
@@ -58,9 +41,12 @@ def make_folds(dataset: xr.Dataset, spec: Mapping[str, Any], seed: int) -> list[
         numeric attribute.
 
         The last two take `train` and `test` (absent: the whole record) and `validate_share`, the share
-        of the training sites to validate on. `name` renames the split.
+        of the training sites to validate on, and `train_sites`, how many of the others to train on.
+        `name` renames the split.
     seed : int
         Of the shuffles. The folds do not depend on the order of sites in the store.
+    target : str, optional
+        The variable that every part must have observations of; by default any target of the store.
 
     Returns
     -------
@@ -78,9 +64,9 @@ def make_folds(dataset: xr.Dataset, spec: Mapping[str, Any], seed: int) -> list[
     make, keys = KINDS[kind]
     refuse_unknown(spec, ["kind", "name", *keys], f"key of split {kind}")
     folds = make(dataset, spec, seed)
-    observed = _observed_days(dataset)
+    observed = observed_days(dataset, target)
     for fold in folds:
-        _check(dataset, fold, observed)
+        check_fold(dataset, fold, observed)
     return folds
 
 
@@ -211,15 +197,33 @@ def _held_out(
             chosen = {training[i] for i in drawn[: max(1, round(share * len(training)))]}
             validate = Part(tuple(sorted(chosen)), *train_period)
             training = [site for site in training if site not in chosen]
+        training = _some(training, spec, [seed, number, 1])
         folds.append(Fold(_name(spec), label, Part(tuple(training), *train_period), test, validate))
     return folds
 
 
 KINDS: dict[object, tuple[Callable[[xr.Dataset, Mapping[str, Any], int], list[Fold]], tuple[str, ...]]] = {
     "temporal": (_temporal, ("train", "test", "validate")),
-    "ungauged_sites": (_ungauged_sites, ("folds", "train", "test", "validate_share")),
-    "ungauged_regions": (_ungauged_regions, ("by", "groups", "train", "test", "validate_share")),
+    "ungauged_sites": (_ungauged_sites, ("folds", "train", "test", "validate_share", "train_sites")),
+    "ungauged_regions": (
+        _ungauged_regions,
+        ("by", "groups", "train", "test", "validate_share", "train_sites"),
+    ),
 }
+
+
+def _some(sites: list[str], spec: Mapping[str, Any], seed: list[int]) -> list[str]:
+    """Draw `train_sites` of the sites, or keep all where it is not given."""
+    count = spec.get("train_sites")
+    if count is None:
+        return sites
+    if not isinstance(count, int) or isinstance(count, bool) or not MINIMUM_SITES <= count <= len(sites):
+        raise InputError(
+            f"split {_name(spec)}: train_sites is {count!r}; a whole number from {MINIMUM_SITES} to "
+            f"{len(sites)}, the sites there are to train on, is needed"
+        )
+    drawn = np.random.default_rng(seed).permutation(len(sites))[:count]
+    return sorted(sites[i] for i in drawn)
 
 
 def _name(spec: Mapping[str, Any]) -> str:
@@ -245,33 +249,3 @@ def _period(dataset: xr.Dataset, spec: Mapping[str, Any], key: str) -> tuple[dat
     start, end = (as_date(each, where) for each in value)
     check_period(dataset, start, end, where)
     return start, end
-
-
-def _observed_days(dataset: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Return, for every target, which days are observed, dims ``(site, time)``."""
-    targets = [name for name, values in dataset.data_vars.items() if values.attrs.get("role") == "target"]
-    return {str(name): dataset[name].notnull().compute() for name in targets}
-
-
-def _check(dataset: xr.Dataset, fold: Fold, observed: Mapping[str, xr.DataArray]) -> None:
-    """Refuse a fold with too few sites, or with a part in which no target is observed."""
-    for key in ("train", "test", "validate"):
-        part: Part | None = getattr(fold, key)
-        if part is None:
-            continue
-        where = f"split {fold.split}, fold {fold.fold}: {key}"
-        least = 1 if key == "validate" else MINIMUM_SITES
-        if not part.sites:
-            raise InputError(f"{where} part is empty; it has no sites")
-        if len(part.sites) < least:
-            raise InputError(
-                f"{where} part has {len(part.sites)} site ({part.sites[0]}); at least {least} are needed"
-            )
-        chosen = site_rows(dataset, part.sites)
-        period = slice(str(part.start), str(part.end))
-        for name, days in observed.items():
-            if not bool(days.isel(site=chosen).sel(time=period).any()):
-                raise InputError(
-                    f"{where} part has no observed {name} from {part.start} to {part.end}; "
-                    "nothing to compare with"
-                )

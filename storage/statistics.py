@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+
 from thalweg.storage.attributes import require_attributes
 from thalweg.storage.errors import InputError
 from thalweg.storage.periods import check_period

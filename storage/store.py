@@ -20,12 +20,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+
+from thalweg import __version__
 from thalweg.storage.conform import conform
 from thalweg.storage.errors import InputError
 from thalweg.storage.partial import written_beside
@@ -97,6 +100,7 @@ def write_store(store: Path | str, dataset: xr.Dataset, source: Mapping[str, Any
         "source": _canonical(source),
         "snapshot": content_hash(dataset),
         "format": FORMAT,
+        "history": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} made by Thalweg {__version__}",
     }
     with written_beside(store) as partial:
         dataset.to_zarr(partial, mode="w-", encoding=_encoding(dataset), consolidated=False, zarr_format=3)

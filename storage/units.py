@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
 from thalweg.storage.errors import InputError
 
 WATER_DENSITY = 1000.0  # kg/m3: 1 kg of water over 1 m2 is 1 mm deep

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
+from typing import Any
 
 Point = tuple[float, float]
 Path = list[float | None]
@@ -44,9 +45,10 @@ def lines_within(name: str, window: Window) -> tuple[Path, Path]:
 
 
 @cache
-def _coordinates(name: str) -> list:
+def _coordinates(name: str) -> list[Any]:
     text = files("thalweg.dashboard.assets").joinpath(f"{name}.geojson").read_text(encoding="utf-8")
-    return json.loads(text)["coordinates"]
+    coordinates: list[Any] = json.loads(text)["coordinates"]
+    return coordinates
 
 
 def _joined(parts: Iterable[list[Point]]) -> tuple[Path, Path]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+
 from thalweg.dashboard.figures.frame import figure
 from thalweg.dashboard.look import Look, Stroke
 from thalweg.dashboard.measures import Measure
@@ -20,7 +21,8 @@ def distribution(
     values : for each model one value a site; NaN where the metric is not defined there.
     """
     fig = figure(look, height, f"Distribution of {measure.short} over sites")
-    window = measure.window(np.concatenate([series.to_numpy(float) for series in values.values()] or [[]]))
+    known = [series.to_numpy(float) for series in values.values()]
+    window = measure.window(np.concatenate([np.empty(0), *known]))
     for model, series in values.items():
         ordered = np.sort(series.dropna().to_numpy(float))
         if ordered.size == 0:

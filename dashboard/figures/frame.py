@@ -3,6 +3,7 @@
 from typing import Any
 
 import plotly.graph_objects as go
+
 from thalweg.dashboard.look import Look
 
 FONT = '"Source Sans", "Source Sans Pro", "Helvetica Neue", Arial, sans-serif'

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
+
 from thalweg.dashboard.figures.frame import dress, fade, figure
 from thalweg.dashboard.look import Look, Stroke
 
@@ -13,6 +14,7 @@ UNITS = "mm/day"
 LEAST_LOG_FLOW = 1e-3
 """mm/day: smaller flows are drawn here on a logarithmic axis, which has no zero."""
 _MANY_POINTS = 40_000
+_LONG_RECORD = 1200
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -31,6 +33,9 @@ def hydrograph(
     # SVG lines are crisper; beyond some tens of thousands of points only WebGL stays fluid
     line = go.Scattergl if len(table) * (2 * len(models) + 1) > _MANY_POINTS else go.Scatter
 
+    # in a decade of days thick lines hide each other
+    thin, strength = (0.65, 0.8) if len(table) > _LONG_RECORD else (1.0, 1.0)
+
     def flow(values: pd.Series) -> pd.Series:
         return values.clip(lower=LEAST_LOG_FLOW) if log else values
 
@@ -40,7 +45,7 @@ def hydrograph(
             y=flow(table["observed"]),
             name="observed",
             mode="lines",
-            line={"color": look.observed, "width": 1.7},
+            line={"color": look.observed, "width": 1.7 * thin},
             fill=None if log else "tozeroy",
             fillcolor=fade(look.observed, 0.07),
             hovertemplate="%{y:.2f}",
@@ -50,7 +55,7 @@ def hydrograph(
     )
     for model in models:
         stroke = strokes[model]
-        drawn = {"color": stroke.color, "dash": stroke.dash, "width": max(1.1, stroke.width - 0.4)}
+        drawn = {"color": stroke.color, "dash": stroke.dash, "width": thin * max(1.1, stroke.width - 0.4)}
         fig.add_trace(
             line(
                 x=table.index,
@@ -59,6 +64,7 @@ def hydrograph(
                 legendgroup=model,
                 mode="lines",
                 line=drawn,
+                opacity=strength,
                 hovertemplate="%{y:.2f}",
             ),
             row=1,
@@ -72,7 +78,7 @@ def hydrograph(
                 legendgroup=model,
                 showlegend=False,
                 mode="lines",
-                line={**drawn, "width": max(0.9, stroke.width - 0.7)},
+                line={**drawn, "width": thin * max(0.9, stroke.width - 0.7)},
                 hovertemplate="%{y:+.2f}",
             ),
             row=2,
@@ -117,7 +123,7 @@ def flow_duration(
             showlegend=False,
         )
     fig.update_xaxes(
-        title_text="days with a higher flow (%)", range=[0, 100], tickvals=[0, 20, 40, 60, 80, 100]
+        title_text="days with a higher flow (%)", range=[0, 100.6], tickvals=[0, 20, 40, 60, 80, 100]
     )
     fig.update_yaxes(title_text=f"flow ({UNITS})", type="log", tickvals=_decades(seen), exponentformat="none")
     return fig

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+
 from thalweg.dashboard.figures.boundaries import Window, land_within, lines_within
-from thalweg.dashboard.figures.frame import figure
+from thalweg.dashboard.figures.frame import fade, figure
 from thalweg.dashboard.look import BELOW_SCALE, DIVERGING_SCALE, SKILL_SCALE, Look
 from thalweg.dashboard.measures import Measure, Scale
 
@@ -14,9 +15,7 @@ _LEAST_SPAN = 6.0
 """Degrees: a single site still shows what country it is in."""
 
 
-def skill_map(
-    sites: pd.DataFrame, values: pd.Series, measure: Measure, look: Look, height: int, title: str
-) -> go.Figure:
+def skill_map(sites: pd.DataFrame, values: pd.Series, measure: Measure, look: Look, height: int) -> go.Figure:
     """Sites coloured by a metric; those without a value are hollow.
 
     Parameters
@@ -24,7 +23,7 @@ def skill_map(
     sites : index site, columns latitude and longitude (degrees) and region.
     values : the metric by site.
     """
-    fig = _ground(sites, look, height, title)
+    fig = _ground(sites, look, height)
     table = sites.assign(value=values.reindex(sites.index)).dropna(subset=["latitude", "longitude"])
     scale = measure.scale(table["value"].to_numpy(float))
     known = table["value"].notna()
@@ -38,7 +37,7 @@ def skill_map(
             continue
         marker = {
             "size": size,
-            "line": {"width": 0.8, "color": look.ink if not look.dark else look.ground},
+            "line": {"width": 0.8, "color": fade(look.ink, 0.75 if look.dark else 1.0)},
             "opacity": 0.95,
         }
         if name == "below":
@@ -72,7 +71,7 @@ def skill_map(
 
 def locator(sites: pd.DataFrame, chosen: str, look: Look, height: int) -> go.Figure:
     """All sites of a split as small dots, with one of them marked."""
-    fig = _ground(sites, look, height, "")
+    fig = _ground(sites, look, height)
     table = sites.dropna(subset=["latitude", "longitude"])
     here = table[table.index == chosen]
     for part, marker in (
@@ -114,8 +113,8 @@ def window_of(sites: pd.DataFrame) -> Window:
     return Window(west - x, east + x, south - y, north + y).grown(0.06)
 
 
-def _ground(sites: pd.DataFrame, look: Look, height: int, title: str) -> go.Figure:
-    fig = figure(look, height, title)
+def _ground(sites: pd.DataFrame, look: Look, height: int) -> go.Figure:
+    fig = figure(look, height)
     window = window_of(sites)
     # a wider ground than is shown: the plot fills its box, and a person may drag it
     wide = window.grown(1.0)
@@ -147,7 +146,7 @@ def _ground(sites: pd.DataFrame, look: Look, height: int, title: str) -> go.Figu
     fig.update_yaxes(
         **plain, range=[window.south, window.north], scaleanchor="x", scaleratio=stretch, constrain="range"
     )
-    fig.update_layout(margin={"l": 2, "r": 2, "b": 2}, dragmode="pan", hovermode="closest")
+    fig.update_layout(margin={"l": 2, "r": 2, "t": 2, "b": 2}, dragmode="pan", hovermode="closest")
     return fig
 
 
@@ -204,13 +203,12 @@ def _colorbar(fig: go.Figure, scale: Scale, measure: Measure, look: Look, below:
                     "side": "top",
                     "font": {"size": 12, "color": look.muted},
                 },
-                "orientation": "h",
-                "thickness": 9,
-                "len": 0.42,
-                "x": 0.99,
-                "xanchor": "right",
-                "y": 1.0,
-                "yanchor": "bottom",
+                "thickness": 10,
+                "len": 0.86,
+                "x": 1.01,
+                "xanchor": "left",
+                "y": 0.5,
+                "yanchor": "middle",
                 "outlinewidth": 0,
                 "tickvals": ticks,
                 "ticktext": scale.tick_text(ticks),
@@ -224,12 +222,13 @@ def _colorbar(fig: go.Figure, scale: Scale, measure: Measure, look: Look, below:
     if below:
         fig.add_annotation(
             text=f'<span style="color:{BELOW_SCALE}">◆</span> below {scale.low:g}',
-            x=0.99,
-            y=0.0,
+            x=0.01,
+            y=0.01,
             xref="paper",
             yref="paper",
-            xanchor="right",
+            xanchor="left",
             yanchor="bottom",
             showarrow=False,
+            bgcolor=fade(look.ground, 0.75),
             font={"size": 12, "color": look.muted},
         )

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import plotly.graph_objects as go
+
 from thalweg.dashboard.figures.frame import figure
 from thalweg.dashboard.look import Look, Stroke
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from thalweg.models.process import ProcessModel, names
 from torch import Tensor
+
+from thalweg.models.process import ProcessModel, names
 
 Tensors = dict[str, Tensor]
 

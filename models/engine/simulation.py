@@ -9,11 +9,13 @@ from typing import Literal
 from weakref import WeakSet
 
 import torch
-from thalweg.models.engine import eager, fused
-from thalweg.models.process import ProcessModel, names
 from torch import Tensor
 
+from thalweg.models.engine import eager, fused
+from thalweg.models.process import Parameter, ProcessModel, State, Variable, names
+
 Backend = Literal["auto", "eager", "fused"]
+Declared = Sequence[Variable | State | Parameter]
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def simulate(
     flux_names = names(process.fluxes) if fluxes is None else tuple(fluxes)
     _check_names(process, forcing, parameters, initial, flux_names, tuple(states))
     series = {name: t if t.dim() == 3 else t.unsqueeze(-1) for name, t in forcing.items()}
-    days, shape = _common_shape(process, series, parameters)
+    days, shape = _common_shape(process, series, parameters, initial or {})
     if not 0 <= warmup < days:
         raise ValueError(f"warm-up of {warmup} days in a record of {days} days leaves nothing to simulate")
 
@@ -120,7 +122,10 @@ def _check_names(
     state_names: tuple[str, ...],
 ) -> None:
     label = type(process).__name__
-    exact = [("forcing", forcing, process.forcings), ("parameter", parameters, process.parameters)]
+    exact: list[tuple[str, Mapping[str, Tensor], Declared]] = [
+        ("forcing", forcing, process.forcings),
+        ("parameter", parameters, process.parameters),
+    ]
     if initial is not None:
         exact.append(("initial state", initial, process.states))
     for what, given, declared in exact:
@@ -130,14 +135,21 @@ def _check_names(
             raise ValueError(
                 f"{label}: {what} missing {missing}, unknown {unknown}; it takes {names(declared)}"
             )
-    for what, asked, among in (("flux", flux_names, process.fluxes), ("state", state_names, process.states)):
+    series: list[tuple[str, tuple[str, ...], Declared]] = [
+        ("flux", flux_names, process.fluxes),
+        ("state", state_names, process.states),
+    ]
+    for what, asked, among in series:
         unknown = sorted(set(asked) - set(names(among)))
         if unknown:
             raise ValueError(f"{label} has no {what} {unknown}; it has {names(among)}")
 
 
 def _common_shape(
-    process: ProcessModel, series: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
+    process: ProcessModel,
+    series: Mapping[str, Tensor],
+    parameters: Mapping[str, Tensor],
+    initial: Mapping[str, Tensor],
 ) -> tuple[int, torch.Size]:
     """Give the number of days and the shape ``(site, component)`` that all tensors share."""
     label = type(process).__name__
@@ -145,9 +157,9 @@ def _common_shape(
     lengths = {name: t.shape[0] for name, t in timed.items()}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"{label}: series differ in their number of days: {lengths}")
-    shapes = [t.shape[-2:] for t in (*series.values(), *parameters.values())]
+    shapes = [t.shape[-2:] for t in (*series.values(), *parameters.values(), *initial.values())]
     try:
-        return next(iter(lengths.values())), torch.broadcast_shapes(*shapes)
+        return next(iter(lengths.values())), torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
     except RuntimeError as error:
-        found = {name: tuple(t.shape) for name, t in {**series, **parameters}.items()}
+        found = {name: tuple(t.shape) for name, t in {**series, **parameters, **initial}.items()}
         raise ValueError(f"{label}: shapes (time, site, component) disagree: {found}") from error

@@ -86,8 +86,9 @@ class Hbv(ProcessModel):
         infiltration = rain + snowmelt
         recharge = infiltration * wetness**p.recharge_exponent
         soil = state.soil_moisture + infiltration - recharge
-        excess = (soil - p.field_capacity).clamp(min=0.0)
-        soil = soil - excess
+        # Not `soil - excess`, which may leave a rounding error above or below a full soil.
+        held = torch.minimum(soil, p.field_capacity)
+        excess, soil = soil - held, held
         stress = (soil / (p.evapotranspiration_limit * p.field_capacity)).clamp(SMALLEST_BASE, 1.0)
         demand = forcing.potential_evapotranspiration * stress**p.evapotranspiration_exponent
         evapotranspiration = torch.minimum(demand, soil)

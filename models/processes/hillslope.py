@@ -82,8 +82,8 @@ class Hillslope(ProcessModel):
         infiltration = water - shed
         recharge = infiltration * wetness**p.recharge_exponent
         soil = state.soil_moisture + infiltration - recharge
-        excess = (soil - p.field_capacity).clamp(min=0.0)
-        soil = soil - excess
+        held = torch.minimum(soil, p.field_capacity)
+        excess, soil = soil - held, held
         stress = (soil / (p.evapotranspiration_limit * p.field_capacity)).clamp(0.0, 1.0)
         demand = (forcing.potential_evapotranspiration - interception) * stress
         transpiration = torch.minimum(demand, soil)

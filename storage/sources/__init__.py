@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import xarray as xr
+
 from thalweg.storage.conform import conform
 from thalweg.storage.errors import InputError
 from thalweg.storage.sources.camels_us import read_camels_us
@@ -46,6 +47,13 @@ def find_source(kind: object) -> Source:
     return reader
 
 
+def _parameters(reader: Source) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(reader).parameters.values())
+    except ValueError:  # some builtins have no signature
+        return [inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)]
+
+
 def read_source(spec: Mapping[str, Any]) -> xr.Dataset:
     """Read a source into the form of a store.
 
@@ -68,7 +76,7 @@ def read_source(spec: Mapping[str, Any]) -> xr.Dataset:
         raise InputError(f"source: {spec!r} is not a mapping; write it as {{kind: caravan, path: FOLDER}}")
     reader = find_source(spec.get("kind"))
     options = {str(key): value for key, value in spec.items() if key != "kind" and value is not None}
-    parameters = inspect.signature(reader).parameters.values()
+    parameters = _parameters(reader)
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         refuse_unknown(
             options, [parameter.name for parameter in parameters], f"option of source {spec['kind']}"

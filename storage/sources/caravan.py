@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+
 from thalweg.storage.errors import InputError
 from thalweg.storage.sources.describe import huc_regions
 from thalweg.storage.sources.options import (

@@ -45,8 +45,11 @@ def _table() -> dict[tuple[str, str], dict[str, str]]:
     return {(row["source"], row["name"]): dict(row) for _, row in table.iterrows()}
 
 
-def is_class(name: str) -> bool:
-    """Whether an attribute is the number of a class (HydroATLAS ``_cl_``), so that it is stored as text."""
+def is_class(source: str, name: str) -> bool:
+    """Whether an attribute names or numbers (HydroATLAS ``_cl_``) a class, and is stored as text."""
+    row = _table().get((source, name))
+    if row is not None:
+        return row["kind"] == "class"
     found = _HYDROATLAS.match(name)
     return found is not None and found[2] == "cl"
 
@@ -71,7 +74,9 @@ def describe_attribute(source: str, name: str) -> dict[str, str]:
     found = _HYDROATLAS.match(name)
     row = _table().get((source, name))
     if row is not None:
-        described = {"long_name": row["long_name"], "role": row["kind"], "units": row["units"]}
+        described = {"long_name": row["long_name"], "role": "attribute", "units": row["units"]}
+        if row["kind"] == "signature":
+            described["role"] = "signature"
         if row["default"] == "1":
             described["usual_input"] = "yes"
     elif found and found[1] in _HYDROATLAS_NAMES:

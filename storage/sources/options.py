@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 from dask.base import compute
 from dask.delayed import delayed
+
 from thalweg.storage.errors import InputError
 from thalweg.storage.evapotranspiration import extraterrestrial_radiation, hargreaves_samani, oudin
 from thalweg.storage.sources.describe import describe_attribute, is_class
@@ -73,7 +74,7 @@ def static_variables(table: pd.DataFrame, source: str) -> dict[str, xr.DataArray
     variables = {}
     for name in table.columns:
         column, attributes = table[name], describe_attribute(source, str(name))
-        if is_class(str(name)) and pd.api.types.is_numeric_dtype(column):
+        if is_class(source, str(name)) and pd.api.types.is_numeric_dtype(column):
             column = column.map(lambda value: "" if pd.isna(value) else f"{value:g}").astype(object)
         if pd.api.types.is_numeric_dtype(column):
             data: Any = column.to_numpy(dtype=np.float32)

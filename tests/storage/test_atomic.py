@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
 from thalweg.storage import atomic
 from thalweg.storage.errors import InputError
 

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-
 from thalweg.storage import results
 from thalweg.storage.errors import InputError
 
@@ -275,6 +274,15 @@ def test_an_empty_run_folder_is_a_run_without_results(tmp_path: Path) -> None:
     assert run.history().columns.tolist() == list(results.HISTORY_COLUMNS)
     assert run.metrics().empty
     assert run.predictions() is None
+
+
+def test_a_run_that_has_not_begun_has_no_manifest_to_miss(tmp_path: Path) -> None:
+    folder = tmp_path / "sample" / "lstm--temporal--0--s1"
+    for state, missed in (("waiting", []), ("running", []), ("failed", ["manifest.json: missing"])):
+        results.write_status(folder, {"state": state})
+        run = results.Run(folder)
+        assert run.problems == missed
+        assert (run.model, run.split, run.state) == ("lstm", "temporal", state)
 
 
 def test_a_run_is_found_by_its_id_or_its_beginning(tmp_path: Path) -> None:

@@ -10,15 +10,20 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from thalweg.models.engine import eager
 from thalweg.models.engine.eager import Tensors
+from thalweg.models.engine.fused import native
 from thalweg.models.engine.fused.autograd import Task, simulate
 from thalweg.models.engine.fused.program import Program
-from thalweg.models.engine.fused.trace import UnsupportedOperation, trace
+from thalweg.models.engine.fused.tracing import UnsupportedOperation, trace
 from thalweg.models.process import ProcessModel, names
 
 __all__ = ["UnsupportedOperation", "program_of", "run", "takes"]
 
-_programs: WeakKeyDictionary[type[ProcessModel], dict[Any, Program]] = WeakKeyDictionary()
+# The traced step, or why there is none, by the attributes of the process and the type of its numbers.
+_programs: WeakKeyDictionary[type[ProcessModel], dict[Any, Program | UnsupportedOperation]] = (
+    WeakKeyDictionary()
+)
 _lock = threading.Lock()
 
 
@@ -43,23 +48,22 @@ def run(
         **{f"state.{n}": state[n] for n in names(process.states)},
     }
     dtype = _common_dtype(inputs)
+    sites, components = next(iter(state.values())).shape
+    if sites * components == 0:
+        return eager.run(process, forcing, parameters, state, flux_names, state_names)
     task = Task(
         program=program_of(process, dtype),
         inputs=tuple(inputs),
-        outputs=(
-            *(f"flux.{n}" for n in flux_names),
-            *(f"series.state.{n}" for n in state_names),
-            *(f"end.state.{n}" for n in names(process.states)),
-        ),
+        outputs=(*(f"flux.{n}" for n in flux_names), *(f"state.{n}" for n in state_names)),
         days=next(iter(forcing.values())).shape[0],
-        shape=tuple(next(iter(state.values())).shape),  # type: ignore[arg-type]
-        dtype=dtype,
+        shape=(sites, components),
+        vector=native.vector_for(dtype == torch.float32, sites * components),
     )
-    results = dict(zip(task.outputs, simulate(task, list(inputs.values())), strict=True))
+    results = iter(simulate(task, list(inputs.values())))
     return (
-        {n: results[f"flux.{n}"] for n in flux_names},
-        {n: results[f"series.state.{n}"] for n in state_names},
-        {n: results[f"end.state.{n}"] for n in names(process.states)},
+        {n: next(results) for n in flux_names},
+        {n: next(results) for n in state_names},
+        {n: next(results) for n in names(process.states)},
     )
 
 
@@ -69,8 +73,14 @@ def program_of(process: ProcessModel, dtype: torch.dtype) -> Program:
     with _lock:
         programs = _programs.setdefault(type(process), {})
         if key not in programs:
-            programs[key] = trace(process, dtype)
-        return programs[key]
+            try:
+                programs[key] = trace(process, dtype)
+            except UnsupportedOperation as error:
+                programs[key] = error
+        found = programs[key]
+    if isinstance(found, UnsupportedOperation):
+        raise found
+    return found
 
 
 def _identity(value: Any) -> Any:

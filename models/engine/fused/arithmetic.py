@@ -93,7 +93,7 @@ class Expansion:
             return p.constant(float(node.value or 0.0))
         if node.operation == "zero":
             return p.constant(0.0)
-        if node.operation in ("exp", "log", "pow", "tanh"):
+        if node.operation in ("exp", "log", "pow", "power_below", "tanh"):
             made: int = getattr(self, f"_{node.operation}")(*arguments)
             return made
         if node.operation == "eq" and self._never_equal(*arguments):
@@ -194,17 +194,24 @@ class Expansion:
         p = self.program
         if self._surely_positive(x):
             return self._power_of_positive(*self._log2(x), y)
-        zero, one = p.constant(0.0), p.constant(1.0)
-        size = self._power_of_positive(*self._any_log2(p.add("abs", x)), y)
+        zero, one, absolute = p.constant(0.0), p.constant(1.0), p.add("abs", x)
+        size = self._power_of_positive(*self._any_log2(absolute), y)
+        size = p.add("where", p.add("eq", absolute, one), one, size)
         half = p.add("mul", y, p.constant(0.5))
         is_whole = p.add("eq", p.add("floor", y), y)
         is_odd = p.add("and", is_whole, p.add("ne", p.add("floor", half), half))
         signed = p.add("where", is_odd, p.add("neg", size), size)
-        is_infinite = p.add("eq", p.add("abs", x), p.constant(float("inf")))
+        is_infinite = p.add("eq", absolute, p.constant(float("inf")))
         of_negative = p.add("where", p.add("or", is_whole, is_infinite), signed, p.constant(float("nan")))
         result = p.add("where", p.add("lt", x, zero), of_negative, size)
-        is_one = p.add("or", p.add("eq", y, zero), p.add("eq", x, one))
-        return p.add("where", is_one, one, result)
+        return p.add("where", p.add("eq", y, zero), one, result)
+
+    def _power_below(self, x: int, y: int) -> int:
+        """Give x**(y - 1), for a gradient, from x**y where x is not so small that this vanishes."""
+        p, one = self.program, self.program.constant(1.0)
+        if self._surely_positive(x) and self._range[x][0] >= 1e-6:
+            return p.add("mul", self._pow(x, y), p.add("div", one, x))
+        return self._pow(x, p.add("sub", y, one))
 
     def _power_of_positive(self, high: int, low: int, y: int) -> int:
         p = self.program

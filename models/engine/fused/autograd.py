@@ -1,31 +1,42 @@
-"""The fused backend as a torch function: one kernel forward, one backward."""
+"""The fused backend as a torch function: tensors in, one kernel forward, one back, tensors out."""
 
 from __future__ import annotations
 
-import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from thalweg.models.engine.fused import native
 from thalweg.models.engine.fused.emit import Vector
-from thalweg.models.engine.fused.kernel import VECTORS_PER_UNIT, Kernel, March, write
-from thalweg.models.engine.fused.passes import lowered
+from thalweg.models.engine.fused.frame import VECTORS_PER_UNIT
+from thalweg.models.engine.fused.plan import (
+    START,
+    STATIC,
+    Compiled,
+    Plan,
+    backward_kernel,
+    forward_kernel,
+    plan_of,
+)
 from thalweg.models.engine.fused.program import Program
 
-Layouts = tuple[tuple[str, str], ...]
+Arrays = dict[str, Tensor]
+
+MUCH_MEMORY = 4 << 20  # bytes; below, numpy asks for no huge pages
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a simulation is, apart from its numbers.
+    """One simulation, apart from its tensors.
 
-    ``inputs`` name the tensors given, in order: ``forcing.*``, ``parameter.*``, ``state.*``;
-    ``outputs`` those wanted: ``flux.*``, ``series.state.*`` and ``end.state.*``.
+    ``inputs`` name the tensors in order: ``forcing.*``, ``parameter.*``, ``state.*``; ``outputs``
+    are the series wanted, ``flux.*`` and ``state.*``. ``shape`` is ``(site, component)``.
     """
 
     program: Program
@@ -33,130 +44,97 @@ class Task:
     outputs: tuple[str, ...]
     days: int
     shape: tuple[int, int]
-    dtype: torch.dtype
+    vector: Vector
 
     @property
-    def lanes(self) -> int:
-        return self.shape[0] * self.shape[1]
-
-    @functools.cached_property
-    def vector(self) -> Vector:
-        single = self.dtype == torch.float32
-        widest = native.vector_bytes() // (4 if single else 8)
-        fitting = 1 << (self.lanes.bit_length() - 1)
-        return Vector(single, min(widest, fitting), "avx512f" in native.processor()[1])
-
-    @property
-    def states(self) -> tuple[str, ...]:
-        return tuple(name for name in self.inputs if name.startswith("state."))
+    def vectors(self) -> int:
+        return -(-self.shape[0] * self.shape[1] // self.vector.width)
 
 
 def simulate(task: Task, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Give the outputs of a task."""
+    """Give the series of ``task.outputs``, then the final states in the order of the inputs."""
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        result: tuple[Tensor, ...] = _Fused.apply(task, *tensors)  # type: ignore[no-untyped-call]
-        return result
-    return _forward(task, tensors, keep=False)[0]
+        results: tuple[Tensor, ...] = _Fused.apply(task, *tensors)  # type: ignore[no-untyped-call]
+        return results
+    return _forward(task, tensors, ())[0]
 
 
 class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, task: Task, *tensors: Tensor) -> tuple[Tensor, ...]:
-        results, record, recorded = _forward(task, tensors, keep=True)
-        ctx.task, ctx.record, ctx.recorded = task, record, recorded
+        needed = tuple(n for n, need in zip(task.inputs, ctx.needs_input_grad[1:], strict=True) if need)
+        results, plan, record = _forward(task, tensors, needed)
+        ctx.task, ctx.plan, ctx.record = task, plan, record
         ctx.save_for_backward(*tensors)
         ctx.set_materialize_grads(False)
         return results
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
-        needed = [n for n, need in zip(ctx.task.inputs, ctx.needs_input_grad[1:], strict=True) if need]
-        gradients = _backward(ctx.task, ctx.saved_tensors, ctx.record, ctx.recorded, needed, given)
+        if all(g is None for g in given):
+            return (None,) * (1 + len(ctx.task.inputs))
+        gradients = _backward(ctx.task, ctx.plan, ctx.saved_tensors, ctx.record, given)
         return (None, *(gradients.get(name) for name in ctx.task.inputs))
 
 
 def _forward(
-    task: Task, tensors: Sequence[Tensor], keep: bool
-) -> tuple[tuple[Tensor, ...], Tensor | None, tuple[str, ...]]:
-    """Give the outputs, the record of states that the way back needs, and the states in it."""
-    arrays, layouts, static = _laid_out(task, tensors)
-    recorded = tuple(n for n in task.states if n in task.program.inputs_of(task.program.outputs.values()))
-    recorded = recorded if keep else ()
-    stored = tuple(n.removeprefix("series.") for n in task.outputs if not n.startswith("end."))
-    kernel = _forward_kernel(_Key(task.program), task.states, layouts, static, stored, recorded, task.vector)
-    bound = _Binding(task, {**arrays, **{f"start.{n}": arrays[n] for n in task.states}})
-    outputs = {}
-    for name in task.outputs:
-        is_end = name.startswith("end.")
-        size = task.shape if is_end else (task.days, *task.shape)
-        outputs[name] = bound.new(name if is_end else _store_name(name.removeprefix("series.")), size)
-    for name in task.states:
-        if f"end.{name}" not in outputs:
-            bound.new(f"end.{name}", task.shape)
-    record = bound.new("record", (bound.vectors, task.days, len(recorded), task.vector.width)) if keep else None
-    bound.run(kernel)
-    return tuple(outputs[name] for name in task.outputs), record, recorded
+    task: Task, tensors: Sequence[Tensor], needed: tuple[str, ...]
+) -> tuple[tuple[Tensor, ...], Plan, Tensor]:
+    """Give the results, the plan and the record of states that the way back needs."""
+    arrays, kinds = _arrays(task, tensors)
+    plan = plan_of(task.program, tuple(kinds.items()), task.outputs, needed, task.vector)
+    kept = {f"start.{n}" if kind == START else n: arrays[n] for n, kind in kinds.items()}
+    series = {n: _empty((task.days, *task.shape), tensors[0]) for n in task.outputs}
+    final = {f"end.{n}": _empty(task.shape, tensors[0]) for n in plan.states}
+    record = _empty((task.vectors, task.days, len(plan.recorded), task.vector.width), tensors[0])
+    _run(task, forward_kernel(plan), {**kept, **series, **final, "record": record})
+    return (*series.values(), *final.values()), plan, record
 
 
 def _backward(
-    task: Task,
-    tensors: Sequence[Tensor],
-    record: Tensor,
-    recorded: tuple[str, ...],
-    needed: Sequence[str],
-    given: Sequence[Tensor | None],
-) -> dict[str, Tensor]:
-    arrays, layouts, static = _laid_out(task, tensors)
-    present = {name: g for name, g in zip(task.outputs, given, strict=True) if g is not None}
-    if not present or not needed:
-        return {}
-    targets: list[tuple[str, str]] = []
-    for name, gradient in present.items():
-        if name.startswith("end."):
-            arrays[f"start.given.{name.removeprefix('end.')}"] = gradient.expand(task.shape).contiguous()
-        else:
-            array, layout = _series(gradient, task)
-            label = f"given.{name}" if name.startswith("flux.") else f"series.given.{name.removeprefix('series.')}"
-            arrays[label] = array
-            targets.append((label, layout))
-    started = tuple(n.removeprefix("start.") for n in arrays if n.startswith("start."))
-    kernel = _backward_kernel(
-        _Key(task.program), task.states, layouts, static, tuple(needed), recorded, tuple(targets), started, task.vector
-    )
-    bound = _Binding(task, {**arrays, "record": record})
-    gradients = {}
+    task: Task, plan: Plan, tensors: Sequence[Tensor], record: Tensor, given: Sequence[Tensor | None]
+) -> Arrays:
+    """Give the gradient of every input that needs one, given those of the results."""
+    arrays = {**_arrays(task, tensors)[0], "record": record}
+    kinds: dict[str, str] = {}
+    for name, gradient in zip(task.outputs, given[: len(task.outputs)], strict=True):
+        if gradient is not None:
+            arrays[f"given.{name}"], kinds[f"given.{name}"] = _series(gradient, task)
+    started = []
+    for name, gradient in zip(plan.states, given[len(task.outputs) :], strict=True):
+        if gradient is not None:
+            arrays[f"start.given.{name}"] = gradient.expand(task.shape).contiguous()
+            started.append(f"given.{name}")
+    gradients: Arrays = {}
     for name, tensor in zip(task.inputs, tensors, strict=True):
-        if name in needed:
-            label = f"end.given.{name}" if name in task.states else f"gradient.{name}"
+        if name in plan.needed:
             size = (task.days, *task.shape) if tensor.dim() == 3 else task.shape
-            gradients[name] = bound.new(label, size)
-    bound.run(kernel)
-    return {
-        name: gradients[name].sum_to_size(tensor.shape)
-        for name, tensor in zip(task.inputs, tensors, strict=True)
-        if name in gradients
-    }
+            label = f"end.given.{name}" if name in plan.states else f"gradient.{name}"
+            arrays[label] = gradients[name] = _empty(size, tensor)
+    _run(task, backward_kernel(plan, tuple(kinds.items()), tuple(started)), arrays)
+    shapes = {name: tensor.shape for name, tensor in zip(task.inputs, tensors, strict=True)}
+    return {name: gradient.sum_to_size(shapes[name]) for name, gradient in gradients.items()}
 
 
-def _store_name(name: str) -> str:
-    return name
+def _empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Give memory; much of it from numpy, which asks for huge pages: a tenth of the time to touch it."""
+    if math.prod(shape) * like.element_size() < MUCH_MEMORY:
+        return like.new_empty(shape)
+    return torch.from_numpy(np.empty(shape, np.float32 if like.dtype == torch.float32 else np.float64))
 
 
-def _laid_out(task: Task, tensors: Sequence[Tensor]) -> tuple[dict[str, Tensor], Layouts, tuple[str, ...]]:
-    """Give arrays as kernels read them, the layout of each series, and the names of the rest."""
-    arrays: dict[str, Tensor] = {}
-    layouts: list[tuple[str, str]] = []
-    static: list[str] = []
+def _arrays(task: Task, tensors: Sequence[Tensor]) -> tuple[Arrays, dict[str, str]]:
+    """Give the inputs as kernels read them, and how each lies in memory."""
+    arrays: Arrays = {}
+    kinds: dict[str, str] = {}
     for name, tensor in zip(task.inputs, tensors, strict=True):
         if tensor.dim() == 3:
-            arrays[name], layout = _series(tensor, task)
-            layouts.append((name, layout))
+            arrays[name], kinds[name] = _series(tensor, task)
         else:
             arrays[name] = tensor.detach().expand(task.shape).contiguous()
-            if name not in task.states:
-                static.append(name)
-    return arrays, tuple(layouts), tuple(static)
+            kinds[name] = START if name.startswith("state.") else STATIC
+    return arrays, kinds
 
 
 def _series(tensor: Tensor, task: Task) -> tuple[Tensor, str]:
@@ -165,131 +143,35 @@ def _series(tensor: Tensor, task: Task) -> tuple[Tensor, str]:
     tensor = tensor.detach()
     if components > 1 and (tensor.shape[2] == 1 or tensor.stride(2) == 0):
         rows = tensor[:, :, 0].expand(task.days, sites)
-        rows = rows if sites == 1 or rows.stride(1) == 1 else rows.contiguous()
-        return rows, "site" if components % task.vector.width == 0 else "gather"
+        return rows if rows.stride(1) == 1 else rows.contiguous(), _site_layout(components, task.vector.width)
     full = tensor.expand(task.days, *task.shape)
-    packed = components == 1 or full.stride(2) == 1
-    packed = packed and (sites == 1 or full.stride(1) == components)
+    packed = (components == 1 or full.stride(2) == 1) and (sites == 1 or full.stride(1) == components)
     return full if packed else full.contiguous(), "lane"
 
 
-class _Key:
-    """A program as a key of a cache: the one object, not its content."""
-
-    def __init__(self, program: Program) -> None:
-        self.program = program
-
-    def __hash__(self) -> int:
-        return id(self.program)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other.program is self.program
+def _site_layout(components: int, width: int) -> str:
+    if components % width == 0:
+        return "site"
+    return f"repeat.{components}" if width % components == 0 else "gather"
 
 
-Loaded = tuple[Kernel, native.Run]
-
-
-@functools.lru_cache(maxsize=256)
-def _forward_kernel(
-    key: _Key,
-    states: tuple[str, ...],
-    layouts: Layouts,
-    static: tuple[str, ...],
-    stored: tuple[str, ...],
-    recorded: tuple[str, ...],
-    vector: Vector,
-) -> Loaded:
-    program, loose = lowered(key.program.specialised((*states, *stored), ()), vector.single)
-    used = program.inputs_of(program.outputs.values())
-    march = March(
-        program=program,
-        backward=False,
-        static=tuple(n for n in static if n in used),
-        series=tuple(item for item in layouts if item[0] in used),
-        carried=tuple((n, n) for n in states),
-        started=states,
-        finished=states,
-        added=(),
-        recorded=recorded,
-        stored=stored,
-        summed=(),
-        loose=loose,
-    )
-    kernel = write(march, vector)
-    return kernel, native.load(kernel.text)
-
-
-@functools.lru_cache(maxsize=256)
-def _backward_kernel(
-    key: _Key,
-    states: tuple[str, ...],
-    layouts: Layouts,
-    static: tuple[str, ...],
-    needed: tuple[str, ...],
-    recorded: tuple[str, ...],
-    targets: Layouts,
-    started: tuple[str, ...],
-    vector: Vector,
-) -> Loaded:
-    carried = tuple((f"given.{n}", f"gradient.{n}") for n in states)
-    wanted = tuple(f"gradient.{n}" for n in needed if n not in states)
-    fluxes = {name for name, _ in targets if name.startswith("given.flux.")}
-    absent = [n for n in _given_fluxes(key.program) if n not in fluxes]
-    special = key.program.specialised((*(out for _, out in carried), *wanted), absent)
-    program, loose = lowered(special, vector.single)
-    used = program.inputs_of(program.outputs.values())
-    march = March(
-        program=program,
-        backward=True,
-        static=tuple(n for n in static if n in used),
-        series=tuple(item for item in (*layouts, *targets) if item[0] in used),
-        carried=carried,
-        started=started,
-        finished=tuple(f"given.{n}" for n in needed if n in states),
-        added=tuple(item for item in targets if item[0].startswith("series.")),
-        recorded=recorded,
-        stored=tuple(w for w in wanted if w.removeprefix("gradient.") in dict(layouts)),
-        summed=tuple(w for w in wanted if w.removeprefix("gradient.") in static),
-        loose=loose,
-    )
-    kernel = write(march, vector)
-    return kernel, native.load(kernel.text)
-
-
-def _given_fluxes(program: Program) -> list[str]:
-    return [str(n.value) for n in program.nodes if n.operation == "input" and str(n.value).startswith("given.flux.")]
-
-
-class _Binding:
-    """The arrays of one run of a kernel, by the names that the kernel gives them."""
-
-    def __init__(self, task: Task, arrays: dict[str, Tensor]) -> None:
-        self.task, self.arrays = task, dict(arrays)
-        self.vectors = -(-task.lanes // task.vector.width)
-
-    def new(self, name: str, size: tuple[int, ...]) -> Tensor:
-        self.arrays[name] = torch.empty(size, dtype=self.task.dtype)
-        return self.arrays[name]
-
-    def run(self, loaded: Loaded) -> None:
-        kernel, entry = loaded
-        threads = torch.get_num_threads()
-        per_unit = max(1, min(VECTORS_PER_UNIT, self.vectors // threads))
-        units = -(-self.vectors // per_unit)
-        numbers = {
-            "units": units,
-            "days": self.task.days,
-            "lanes": self.task.lanes,
-            "components": self.task.shape[1],
-            "vectors": self.vectors,
-            "vectors_per_unit": per_unit,
-        }
-        values = [self._value(name, numbers) for name in kernel.arguments[1:]]
-        native.run(entry, values, min(threads, units))
-
-    def _value(self, name: str, numbers: dict[str, int]) -> int:
-        if name.startswith("at."):
-            return self.arrays[name.removeprefix("at.")].data_ptr()
-        if name.startswith("stride."):
-            return self.arrays[name.removeprefix("stride.")].stride(0)
-        return numbers[name]
+def _run(task: Task, compiled: Compiled, arrays: Arrays) -> None:
+    threads = torch.get_num_threads()
+    per_unit = max(1, min(VECTORS_PER_UNIT, task.vectors // threads))
+    units = -(-task.vectors // per_unit)
+    numbers = {
+        "units": units,
+        "days": task.days,
+        "lanes": task.shape[0] * task.shape[1],
+        "components": task.shape[1],
+        "vectors": task.vectors,
+        "vectors_per_unit": per_unit,
+    }
+    values = []
+    for argument in compiled.arguments[1:]:
+        what, _, name = argument.partition(".")
+        if what == "at":
+            values.append(arrays[name].data_ptr())
+        else:
+            values.append(arrays[name].stride(0) if what == "stride" else numbers[argument])
+    native.run(compiled.run, values, min(threads, units), arrays)

@@ -11,7 +11,10 @@ from thalweg.models.engine.fused.program import COMPARISONS, LOGIC, Node, Progra
 # In LLVM's words; `une` and not `one`: a comparison with NaN says that it differs.
 PREDICATES = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
 BINARY = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
-INTRINSICS = {name: name for name in "sqrt floor ceil trunc rint fma minimum maximum".split()} | {"abs": "fabs"}
+INTRINSICS = {
+    **{name: name for name in ("sqrt", "floor", "ceil", "trunc", "rint", "fma", "minimum", "maximum")},
+    "abs": "fabs",
+}
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,9 @@ class Emitter:
             node = program.nodes[index]
             if node.operation in ("constant", "never"):
                 is_number = node.operation == "constant"
-                names[index] = self.vector.number(float(node.value or 0.0)) if is_number else "zeroinitializer"
+                names[index] = (
+                    self.vector.number(float(node.value or 0.0)) if is_number else "zeroinitializer"
+                )
                 continue
             names[index] = f"%{prefix}{index}"
             self._value(names[index], node, [names[a] for a in node.arguments], index in loose)
@@ -189,7 +194,7 @@ class Emitter:
             self._scalef(name, x, exponent)
             return
         number, bits = self._magic()
-        most = 300.0 if v.single else 2200.0
+        most = 252.0 if v.single else 2044.0
         not_less, bounded, shifted, seen, whole, half, other = (self.fresh() for _ in range(7))
         self._intrinsic(not_less, "maximum", [exponent, v.number(-most)])
         self._intrinsic(bounded, "minimum", [not_less, v.number(most)])

@@ -8,14 +8,15 @@ import hashlib
 import os
 import tempfile
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import llvmlite
 import llvmlite.binding as llvm  # type: ignore[import-untyped]
-import torch
+
+from thalweg.models.engine.fused.emit import Vector
 
 # Machine code: raise it when what surrounds the text changes, such as the options below.
 FORMAT = 1
@@ -35,12 +36,12 @@ def processor() -> tuple[str, frozenset[str]]:
     return llvm.get_host_cpu_name(), frozenset(name for name, has in features.items() if has)
 
 
-def vector_bytes() -> int:
-    """Give the size of a vector register."""
+def vector_for(single: bool, lanes: int) -> Vector:
+    """Give the widest vector that the processor has a register for and that the lanes fill."""
     _, features = processor()
-    if "avx512f" in features:
-        return 64
-    return 32 if "avx2" in features else 16
+    size = 64 if "avx512f" in features else 32 if "avx2" in features else 16
+    width = min(size // (4 if single else 8), 1 << (lanes.bit_length() - 1))
+    return Vector(single, width, scalef="avx512f" in features)
 
 
 def load(text: str) -> Run:
@@ -56,23 +57,29 @@ def load(text: str) -> Run:
         return _loaded[key]
 
 
-def run(kernel: Run, arguments: list[int], threads: int) -> None:
-    """Run a kernel on several threads; ``arguments`` without the counter, which comes first.
+def run(kernel: Run, arguments: Sequence[int], threads: int, memory: object) -> None:
+    """Run a kernel on several threads.
+
+    Parameters
+    ----------
+    arguments : what the kernel wants after the counter of units, which is made here.
+    memory : whatever owns the addresses among the arguments; held until no thread uses them, also
+        when the wait for them is interrupted.
 
     The caller's thread takes units too, so nothing waits for a helper that is late to start.
     """
     counter = ctypes.c_int64(0)
     packed = (ctypes.c_int64 * (len(arguments) + 1))(ctypes.addressof(counter), *arguments)
     address = ctypes.addressof(packed)
-    helpers = [_helpers().submit(kernel, address) for _ in range(threads - 1)]
+
+    def take_units(_owners: object) -> None:
+        kernel(address)
+
+    helpers = [_helpers().submit(take_units, (counter, packed, memory)) for _ in range(threads - 1)]
     kernel(address)
     for helper in helpers:
         if not helper.cancel():
-            _result(helper)
-
-
-def _result(helper: Future[None]) -> None:
-    helper.result()
+            helper.result()
 
 
 def cache_folder() -> Path:
@@ -102,7 +109,7 @@ if hasattr(os, "register_at_fork"):
 
 def _key(text: str) -> str:
     name, features = processor()
-    parts = (str(FORMAT), llvmlite.__version__, str(torch.__version__), name, ",".join(sorted(features)), text)
+    parts = (str(FORMAT), version("llvmlite"), name, ",".join(sorted(features)), text)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -15,7 +15,26 @@ from typing import Any
 
 from thalweg.models.engine.fused.program import Program
 
-LIBRARY = ["sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "expm1", "log1p", "erf", "erfc", "lgamma", "atan2", "fmod"]
+LIBRARY = [
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "expm1",
+    "log1p",
+    "erf",
+    "erfc",
+    "lgamma",
+    "atan2",
+    "fmod",
+]
 
 Entry = Callable[..., int]
 
@@ -74,7 +93,9 @@ def _whole_power(p: Program, x: int, exponent: int) -> int:
 
 def _sign(p: Program, x: int) -> int:
     zero, one = p.constant(0.0), p.constant(1.0)
-    return p.add("where", p.add("gt", x, zero), one, p.add("where", p.add("lt", x, zero), p.constant(-1.0), x))
+    return p.add(
+        "where", p.add("gt", x, zero), one, p.add("where", p.add("lt", x, zero), p.constant(-1.0), x)
+    )
 
 
 def _sigmoid(p: Program, x: int) -> int:
@@ -91,9 +112,7 @@ def _softplus(p: Program, x: int, beta: int | None = None, threshold: int | None
 
 def _softplus_backward(p: Program, grad: int, x: int, beta: int, threshold: int) -> int:
     scaled = p.add("mul", x, beta)
-    return p.add(
-        "where", p.add("gt", scaled, threshold), grad, p.add("mul", grad, _sigmoid(p, scaled))
-    )
+    return p.add("where", p.add("gt", scaled, threshold), grad, p.add("mul", grad, _sigmoid(p, scaled)))
 
 
 def _one_minus_square(p: Program, y: int) -> int:
@@ -141,8 +160,13 @@ def _same(p: Program, x: int, *_rest: Any, **_options: Any) -> int:
 
 # By the name in torch.ops.aten; a trailing underscore (in place) is left out.
 TABLE: dict[str, Entry] = {
-    **{name: _primitive(name) for name in ["mul", "neg", "abs", "sqrt", "exp", "log", "tanh", "floor", "ceil", "trunc"]},
-    **{name: _primitive(name) for name in ["lt", "le", "gt", "ge", "eq", "ne", "minimum", "maximum", "where"]},
+    **{
+        name: _primitive(name)
+        for name in ["mul", "neg", "abs", "sqrt", "exp", "log", "tanh", "floor", "ceil", "trunc"]
+    },
+    **{
+        name: _primitive(name) for name in ["lt", "le", "gt", "ge", "eq", "ne", "minimum", "maximum", "where"]
+    },
     **{name: _primitive(f"call.{name}") for name in LIBRARY},
     **{f"logical_{name}": _primitive(name) for name in ("and", "or", "not")},
     **{f"bitwise_{name}": _primitive(name) for name in ("and", "or", "not")},
@@ -177,17 +201,11 @@ TABLE: dict[str, Entry] = {
     "addcdiv": lambda p, x, a, b, value=None: _fused(p, x, a, b, value, "div"),
     "lerp": lambda p, x, y, w: p.add("add", x, p.add("mul", w, p.add("sub", y, x))),
     "threshold_backward": lambda p, g, x, t: p.add("where", p.add("le", x, t), p.constant(0.0), g),
-    "sigmoid_backward": lambda p, g, y: p.add(
-        "mul", g, p.add("mul", y, p.add("sub", p.constant(1.0), y))
-    ),
+    "sigmoid_backward": lambda p, g, y: p.add("mul", g, p.add("mul", y, p.add("sub", p.constant(1.0), y))),
     "tanh_backward": lambda p, g, y: p.add("mul", g, _one_minus_square(p, y)),
     "softplus_backward": _softplus_backward,
-    "zeros_like": lambda p, *_a, **_o: p.constant(0.0),
-    "new_zeros": lambda p, *_a, **_o: p.constant(0.0),
-    "ones_like": lambda p, *_a, **_o: p.constant(1.0),
-    "new_ones": lambda p, *_a, **_o: p.constant(1.0),
-    "full_like": lambda p, _x, value, **_o: value,
-    "new_full": lambda p, _x, _shape, value, **_o: value,
+    "fill": lambda p, _x, value: value,
+    "zero": lambda p, _x: p.constant(0.0),
     "copy": lambda p, _x, y, **_o: y,
     **dict.fromkeys(("detach", "alias", "clone", "contiguous", "expand", "_to_copy", "lift_fresh"), _same),
 }

@@ -13,7 +13,7 @@ def lowered(program: Program, single: bool) -> tuple[Program, frozenset[int]]:
     tie (an empty store, a soil at its capacity), the last bit decides which way a gradient flows.
     Gradients themselves are linear in what is given and may fuse products with sums.
     """
-    expanded = Expansion(Precision(single)).rewrite(_with_reciprocals(program))
+    expanded = Expansion(Precision(single)).rewrite(_for_gradients(program))
     everything = expanded.reachable(expanded.outputs.values())
     return expanded, frozenset(everything) - _exact(expanded)
 
@@ -25,8 +25,12 @@ def _exact(program: Program) -> set[int]:
     return set(program.reachable(roots))
 
 
-def _with_reciprocals(program: Program) -> Program:
-    """Divide by a value once for all the gradients that are divided by it."""
+def _for_gradients(program: Program) -> Program:
+    """Write what only gradients need so that it shares work.
+
+    Dividing by one value several times takes one reciprocal; ``x**(y - 1)``, the slope of a power,
+    becomes an operation of its own that may use ``x**y``.
+    """
     exact = _exact(program)
     result = Program()
     new: dict[int, int] = {}
@@ -35,9 +39,23 @@ def _with_reciprocals(program: Program) -> Program:
         inside = [new[a] for a in node.arguments]
         if node.operation == "div" and index not in exact:
             new[index] = result.add("mul", inside[0], result.add("div", result.constant(1.0), inside[1]))
+        elif (
+            node.operation == "pow"
+            and index not in exact
+            and (whole := _one_more(result, inside[1])) is not None
+        ):
+            new[index] = result.add("power_below", inside[0], whole)
         elif inside:
             new[index] = result.add(node.operation, *inside)
         else:
             new[index] = result.leaf(node)
     result.outputs = {name: new[index] for name, index in program.outputs.items()}
     return result
+
+
+def _one_more(program: Program, exponent: int) -> int | None:
+    """Give y where the exponent is y - 1."""
+    node = program.nodes[exponent]
+    if node.operation == "sub" and program.number(node.arguments[1]) == 1.0:
+        return node.arguments[0]
+    return None

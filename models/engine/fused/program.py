@@ -26,7 +26,7 @@ class Node:
     repeated: int = 0  # sets apart constants that compare equal but are not (0.0 and -0.0)
 
 
-@dataclass
+@dataclass(eq=False)
 class Program:
     """Nodes in an order in which each comes after its arguments, and the outputs among them.
 
@@ -131,7 +131,9 @@ class Program:
         first = arguments[0]
         if any(zeros):
             return self._simplify_absent(operation, arguments, zeros, numbers)
-        if operation in ("and", "or", "where") and "never" in (self.nodes[a].operation for a in arguments[:2]):
+        if operation in ("and", "or", "where") and "never" in (
+            self.nodes[a].operation for a in arguments[:2]
+        ):
             return self._simplify_never(operation, arguments)
         if operation in ("minimum", "maximum", "and", "or") and first == arguments[1]:
             return first
@@ -197,7 +199,9 @@ class Program:
 
 
 def _is_power_of_two(number: float) -> bool:
-    return number != 0.0 and math.isfinite(number) and math.frexp(abs(number))[0] == 0.5 and abs(number) < 1e30
+    return (
+        number != 0.0 and math.isfinite(number) and math.frexp(abs(number))[0] == 0.5 and abs(number) < 1e30
+    )
 
 
 def listing(program: Program, names: Mapping[int, str] | None = None) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
+
 from thalweg.dashboard import choices, data, parts, tables
 from thalweg.dashboard.data import Card
 from thalweg.dashboard.figures.training import training_curve
@@ -13,7 +14,7 @@ from thalweg.dashboard.measures import Measure, measures
 
 STATES = ("done", "running", "waiting", "failed", "stopped", "unknown")
 _SHOWN = ("nse", "kge_2009")
-_OPEN_EXPERIMENTS = 8
+_CARDS = 8
 
 
 @parts.page
@@ -39,45 +40,45 @@ def overview(look: Look) -> None:
     shown = {name: m for name, m in measures(_SHOWN).items() if name in _SHOWN}
     medians = {run.id: data.medians(run.path, run.stamp, tuple(shown)) for run in runs}
     by_experiment: dict[str, list[Card]] = {}
-    for run in sorted(runs, key=_age):
-        by_experiment.setdefault(run.experiment, []).append(run)
+    for experiment in dict.fromkeys(run.experiment for run in sorted(runs, key=_age)):
+        by_experiment[experiment] = [run for run in runs if run.experiment == experiment]
     parts.title(
         "Runs", f"{count(len(by_experiment), 'experiment')}, {count(len(runs), 'run')} in {data.root()}"
     )
     st.html(_legend(runs, look))
     first = next(iter(shown.values()))
+    columns = st.columns(2, gap="medium") if len(by_experiment) > 1 else [st.container()]
     for number, (experiment, own) in enumerate(by_experiment.items()):
-        if number == _OPEN_EXPERIMENTS:
-            st.caption(f"{count(len(by_experiment) - number, 'older experiment')} in the list below.")
+        if number == _CARDS:
+            parts.note(f"{count(len(by_experiment) - number, 'older experiment')} in the list below.")
             break
-        own = sorted(own, key=lambda run: runs.index(run))
-        experiment_card(experiment, own, medians, first, lines, look)
-    run_list(runs, medians, shown, lines, look)
+        with columns[number % len(columns)]:
+            experiment_card(experiment, own, first, lines, look)
+    run_list([run for own in by_experiment.values() for run in own], medians, shown, lines, look)
 
 
 def experiment_card(
-    experiment: str,
-    runs: Sequence[Card],
-    medians: dict[str, dict[str, float]],
-    measure: Measure,
-    lines: dict[str, Stroke],
-    look: Look,
+    experiment: str, runs: Sequence[Card], measure: Measure, lines: dict[str, Stroke], look: Look
 ) -> None:
     """An experiment's matrix of models and splits, its failures and a way to its skill."""
     with st.container(border=True):
-        left, right = st.columns([6, 1], vertical_alignment="center")
-        left.html(
-            f'<div class="t-title"><b style="font-size:1.12rem">{text(experiment)}</b>'
-            f"<span>{text(_facts(runs))}</span></div>"
-        )
-        right.page_link(
-            "pages/skill.py",
-            label="Skill",
-            icon=":material/arrow_forward:",
-            query_params={"experiment": experiment},
-        )
-        own = {run.id: medians[run.id].get(measure.name, float("nan")) for run in runs}
-        st.html(tables.run_matrix(runs, own, measure, lines, look))
+        with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+            st.html(
+                f'<div class="t-title"><b style="font-size:1.12rem">{text(experiment)}</b>'
+                f"<span>{text(_facts(runs))}</span></div>",
+                width="content",
+            )
+            st.page_link(
+                "views/skill.py", label="Skill →", query_params={"experiment": experiment}, width="content"
+            )
+        medians: dict[tuple[str, str], float] = {}
+        for split in dict.fromkeys(run.split for run in runs):
+            own = tuple(run.source for run in runs if run.split == split)
+            table = data.summary(own, measure.name, interval=False)
+            medians |= {
+                (str(m), split): float(v) for m, v in zip(table["model"], table["median"], strict=True)
+            }
+        st.html(tables.run_matrix(runs, medians, measure, lines, look))
         parts.html("".join(_trouble(run) for run in runs))
 
 
@@ -98,10 +99,10 @@ def run_list(
             "split": [run.split for run in runs],
             "fold": [run.fold for run in runs],
             "seed": [run.seed for run in runs],
-            "progress": [run.progress for run in runs],
+            "progress": [None if run.progress is None else 100.0 * run.progress for run in runs],
             **{name: [medians[run.id].get(name) for run in runs] for name in shown},
             "time": [duration(run.seconds) for run in runs],
-            "updated": pd.to_datetime([run.updated for run in runs], utc=True),
+            "updated": pd.Series([run.updated for run in runs], dtype="datetime64[s, UTC]"),
             "note": [run.message or "; ".join(run.problems) for run in runs],
         }
     )
@@ -119,22 +120,27 @@ def run_list(
             selection_mode="single-row",
             height=min(36 * len(runs) + 38, 430),
             row_height=34,
+            placeholder="",
             column_config={
-                "progress": column.ProgressColumn("progress", min_value=0, max_value=1, format="percent"),
+                "progress": column.ProgressColumn(
+                    "progress", min_value=0, max_value=100, format="%.0f %%", width=125
+                ),
                 **{
-                    name: column.NumberColumn(m.short, format="%.2f", help=m.long)
+                    name: column.NumberColumn(m.short, format="%.2f", help=m.long, width=78)
                     for name, m in shown.items()
                 },
-                "updated": column.DatetimeColumn("updated", format="distance"),
-                "seed": column.NumberColumn("seed", format="%d", width="small"),
-                "fold": column.TextColumn("fold", width="small"),
-                "time": column.TextColumn("time", width="small"),
-                "note": column.TextColumn("note", width="medium"),
+                "updated": column.DatetimeColumn("updated", format="distance", width=122),
+                "seed": column.NumberColumn("seed", format="%d", width=52),
+                "fold": column.TextColumn("fold", width=52),
+                "time": column.TextColumn("time", width=88),
+                "note": column.TextColumn("note", width=260),
             },
         )
     rows = picked.selection.rows
-    if rows and rows[0] < len(runs):
+    # only when the pick changes: the list may have moved under an old one
+    if rows != st.session_state.get("all-runs-last") and rows and rows[0] < len(runs):
         choices.keep("run", runs[rows[0]].id)
+    st.session_state["all-runs-last"] = rows
     chosen = choices.recall("run")
     with narrow:
         details(next((run for run in runs if run.id == chosen), None), lines, look)
@@ -143,7 +149,7 @@ def run_list(
 def details(run: Card | None, lines: dict[str, Stroke], look: Look) -> None:
     """One run: what became of it and its training curve."""
     if run is None:
-        st.caption("Pick a run in the table for its training curve and what became of it.")
+        parts.note("Pick a run in the table for its training curve and what became of it.")
         return
     square = tables.state_square(run.state, look, run.progress)
     st.html(
@@ -152,7 +158,7 @@ def details(run: Card | None, lines: dict[str, Stroke], look: Look) -> None:
     )
     curve = data.history(run.path, run.stamp)
     if curve.empty:
-        st.caption("This model has no training curve." if run.floor else "No epoch is finished yet.")
+        parts.note("This model has no training curve." if run.floor else "No epoch is finished yet.")
     else:
         parts.plot(training_curve(curve, lines[run.model], look, 270), f"curve-{run.id}")
     facts = [
@@ -177,13 +183,14 @@ def _trouble(run: Card) -> str:
 
 def _facts(runs: Sequence[Card]) -> str:
     states = Counter(run.state for run in runs)
-    facts = [f"{states[state]} {state}" for state in STATES if states[state]]
+    facts = [f"{states[state]} {state}" for state in STATES if states[state]] if len(states) > 1 else []
+    facts = facts or [f"{count(len(runs), 'run')}, all {runs[0].state}"]
     periods = sorted({(run.test_start, run.test_end) for run in runs if run.test_start})
     if len(periods) == 1:
-        facts.append(f"test {periods[0][0]} to {periods[0][1]}")
+        facts.append(f"test {periods[0][0][:4]} to {periods[0][1][:4]}")
     spent = sum(run.seconds or 0.0 for run in runs)
     if spent:
-        facts.append(f"{duration(spent)} of computing")
+        facts.append(duration(spent))
     return " · ".join(facts)
 
 

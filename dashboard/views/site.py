@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import streamlit as st
+
 from thalweg.dashboard import choices, data, parts, tables
 from thalweg.dashboard.figures.hydrograph import flow_duration, hydrograph, regime
 from thalweg.dashboard.figures.sitemap import clicked, locator
@@ -19,7 +20,7 @@ _IN_TABLE = ("nse", "kge_2009", "bias", "fhv", "flv")
 def page(look: Look) -> None:
     """Draws the page."""
     runs = data.cards()
-    row = st.columns([3, 4, 4], vertical_alignment="bottom")
+    row = st.columns([3, 4, 3], gap="medium")
     scope = choose_scope(runs, row[0], row[1])
     if scope is None:
         return
@@ -28,15 +29,14 @@ def page(look: Look) -> None:
             "site", "Site", list(scope.places.index), typical_site(scope), help="Type to search."
         )
     lines = strokes(*data.model_names(runs), look)
-    row = st.columns([7, 2, 2], vertical_alignment="bottom")
+    row = st.columns([7, 3], gap="medium")
+    trained = [model for model in scope.models if model not in scope.floors]
     with row[0]:
-        models = choices.several("models", "Models", scope.models, scope.models)
+        models = choices.several("models", "Models", scope.models, trained or scope.models)
     seed = scope.seeds[0] if scope.seeds else 0
     with row[1]:
         if len(scope.seeds) > 1:
             seed = int(choices.segments("seed", "Seed", [str(number) for number in scope.seeds]))
-    with row[2]:
-        log = choices.switch("log", "Logarithmic flow")
     table, problems = flows(scope, site, models, seed)
     shown = [model for model in models if model in table]
     left, right = st.columns([7, 3], gap="medium")
@@ -47,27 +47,31 @@ def page(look: Look) -> None:
                 "The predictions of these runs are missing or cannot be read yet.",
             )
         else:
-            drawn = chosen_period(table)
+            period, scale = st.columns([5, 1], vertical_alignment="bottom")
+            with period:
+                drawn = chosen_period(table)
+            with scale:
+                log = choices.switch("log", "Log flow", help="Logarithmic flow axis: shows low flows.")
             parts.plot(hydrograph(drawn, shown, lines, look, 440, log), "hydrograph")
     with right:
-        beside(scope, site, table, lines, look)
+        beside(scope, site, seed, table, lines, look)
     if not table.empty:
         below(table, shown, lines, look)
     parts.notices([*scope.problems, *problems])
 
 
-def beside(scope: Scope, site: str, table: pd.DataFrame, lines: dict[str, Stroke], look: Look) -> None:
+def beside(
+    scope: Scope, site: str, seed: int, table: pd.DataFrame, lines: dict[str, Stroke], look: Look
+) -> None:
     """Where the site is and how good each model is there."""
-    place = scope.places.loc[site]
-    parts.title(site, where(place))
+    parts.title(site, where(scope.places.loc[[site]].iloc[0]))
     if not table.empty:
         days = int(table["observed"].notna().sum())
-        st.caption(
+        parts.note(
             f"{table.index[0]:%-d %b %Y} to {table.index[-1]:%-d %b %Y}, {count(days, 'observed day')}"
         )
     some = {name: scope.measures[name] for name in _IN_TABLE if name in scope.measures} or scope.measures
-    values = pd.DataFrame({m: scope.by_site(m).reindex([site]).iloc[0] for m in scope.models}).T
-    st.html(tables.site_table(values, some, lines, scope.floors))
+    st.html(tables.site_table(scope.at_site(site, seed), some, lines, scope.floors))
     fig = locator(scope.places, site, look, 210)
     event = parts.plot(fig, f"locator-{scope.key}", on_select="rerun", selection_mode="points")
     other = clicked(event)
@@ -89,7 +93,7 @@ def flows(scope: Scope, site: str, models: list[str], seed: int) -> tuple[pd.Dat
     """Column `observed` and one a model (mm/day) by day at a site, and what could not be read."""
     columns: dict[str, pd.Series] = {}
     observed, problems = pd.Series(dtype=float), []
-    for model in models:
+    for model in models or scope.models[:1]:
         run = scope.run_at(model, site, seed)
         if run is None:
             problems.append(f"{model}: was not tested at {site}")

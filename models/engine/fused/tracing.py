@@ -20,7 +20,12 @@ from thalweg.models.process import ProcessModel, names
 EXAMPLE_SHAPE = (3, 2)
 
 BRANCHES = frozenset({"_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero"})
-NEW_VALUES = frozenset({"scalar_tensor", "full", "zeros", "ones"})
+# Operations that make a tensor of one repeated number, or of none yet.
+FILLED = frozenset(
+    f"{prefix}{name}{suffix}"
+    for name in ("full", "zeros", "ones", "empty")
+    for prefix, suffix in (("", ""), ("", "_like"), ("new_", ""))
+) | {"scalar_tensor"}
 
 
 class UnsupportedOperation(NotImplementedError):  # noqa: N818 - named for what it reports
@@ -49,17 +54,20 @@ def trace(process: ProcessModel, dtype: torch.dtype) -> Program:
         },
     }
     leaves = {
-        f"{kind}.{name}": tensor.requires_grad_() for kind, group in groups.items() for name, tensor in group.items()
+        f"{kind}.{name}": tensor.requires_grad_()
+        for kind, group in groups.items()
+        for name, tensor in group.items()
     }
     recorder = _Recorder(process, dtype)
     for name, tensor in leaves.items():
         recorder.name(tensor, name)
-    with torch.inference_mode(False), torch.enable_grad(), recorder:
-        state, flux = process.step(
-            process.Forcing(**groups["forcing"]),
-            process.CurrentState(**groups["state"]),
-            process.Parameters(**groups["parameter"]),
-        )
+    with torch.inference_mode(False), torch.enable_grad():
+        with recorder:
+            state, flux = process.step(
+                process.Forcing(**groups["forcing"]),
+                process.CurrentState(**groups["state"]),
+                process.Parameters(**groups["parameter"]),
+            )
         recorder.in_step = False
         results = {
             **{f"state.{n}": t for n, t in zip(names(process.states), state, strict=True)},
@@ -85,16 +93,19 @@ def _record_derivative(recorder: _Recorder, leaves: dict[str, Tensor], results: 
         recorder.name(tensor, f"given.{name}")
     gradients: Sequence[Tensor | None] = [None] * len(leaves)
     if smooth:
-        gradients = torch.autograd.grad(
-            list(smooth.values()), list(leaves.values()), list(given.values()), allow_unused=True
+        # A sum of products rather than `grad_outputs`, for which torch imports sympy: a second.
+        total = sum(
+            ((smooth[name] * given[name]).sum() for name in smooth), torch.zeros((), dtype=recorder.dtype)
         )
+        with recorder:
+            gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
     program = recorder.program
     for name, gradient in zip(leaves, gradients, strict=True):
         node = program.zero() if gradient is None else recorder.node(gradient)
         program.outputs[f"gradient.{name}"] = node
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every torch operation below autograd and adds it to the program.
 
     A value is known by its storage: autograd hands saved values back as new tensors on the same
@@ -102,7 +113,7 @@ class _Recorder(TorchDispatchMode):
     """
 
     def __init__(self, process: ProcessModel, dtype: torch.dtype) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.program = Program()
         self.dtype = dtype
         self.in_step = True
@@ -138,12 +149,11 @@ class _Recorder(TorchDispatchMode):
         operation = func.overloadpacket.__name__
         self._check(func, operation)
         result = func(*args, **kwargs)
-        if operation in NEW_VALUES:
-            value = 1.0 if operation == "ones" else 0.0
-            value = next((a for a in (*args, kwargs.get("fill_value")) if isinstance(a, (int, float))), value)
+        self._check_result(operation, result, args)
+        if operation in FILLED:
+            value = float("nan") if "empty" in operation else result.reshape(-1)[0].item()
             self._remember(result, self.program.constant(value))
             return result
-        self._check_shape(operation, result)
         entry = _entry(operation)
         if entry is None:
             raise self.error(f"uses {operation}, which the fused backend does not know", backward_hint=True)
@@ -176,15 +186,19 @@ class _Recorder(TorchDispatchMode):
             return
         if operation in BRANCHES:
             raise self.error(
-                "branches in Python on the value of a tensor, which differs between sites; use torch.where"
+                "takes the value of a tensor as a Python number or condition, "
+                "though it differs between sites; use torch.where"
             )
         if func._schema.is_mutable:
             raise self.error(f"writes into a tensor in place ({operation}); make a new value instead")
 
-    def _check_shape(self, operation: str, result: Any) -> None:
+    def _check_result(self, operation: str, result: Any, args: tuple[Any, ...]) -> None:
         if not isinstance(result, Tensor):
             raise self.error(f"uses {operation}, which gives no single tensor")
-        if result.shape not in (EXAMPLE_SHAPE, ()):
+        from_many = any(isinstance(a, Tensor) and a.shape == EXAMPLE_SHAPE for a in args)
+        if result.numel() == 1 and not from_many:
+            return
+        if result.shape != EXAMPLE_SHAPE:
             raise self.error(
                 f"uses {operation}, which mixes sites or components "
                 f"(shape {EXAMPLE_SHAPE} becomes {tuple(result.shape)}); a step is elementwise"
@@ -206,7 +220,15 @@ def _entry(operation: str) -> Callable[..., int] | None:
 
 
 def _matters(option: str) -> bool:
-    return option not in ("dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking", "implicit")
+    return option not in (
+        "dtype",
+        "layout",
+        "device",
+        "pin_memory",
+        "memory_format",
+        "non_blocking",
+        "implicit",
+    )
 
 
 def _frame_of(code: CodeType | None) -> FrameType | None:

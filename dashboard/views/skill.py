@@ -2,6 +2,7 @@
 
 import pandas as pd
 import streamlit as st
+
 from thalweg.dashboard import choices, data, parts, tables
 from thalweg.dashboard.figures.cdf import distribution
 from thalweg.dashboard.figures.sitemap import clicked, skill_map
@@ -9,14 +10,14 @@ from thalweg.dashboard.look import Look, count, strokes
 from thalweg.dashboard.measures import Measure
 from thalweg.dashboard.scope import Scope, choose_scope
 
-_HEIGHT = 400
+_HEIGHT = 440
 
 
 @parts.page
 def page(look: Look) -> None:
     """Draws the page."""
     runs = data.cards()
-    first, second, third = st.columns([3, 5, 3], vertical_alignment="bottom")
+    first, second, third = st.columns([3, 6, 2], gap="medium")
     scope = choose_scope(runs, first, second)
     if scope is None:
         return
@@ -26,12 +27,10 @@ def page(look: Look) -> None:
     measure = scope.measures[name]
     lines = strokes(*data.model_names(runs), look)
     intervals = scope.intervals(name)
-    sites = count(len(scope.places), "test site")
-    pooled = f"seeds pooled: {', '.join(map(str, scope.seeds))}" if len(scope.seeds) > 1 else ""
     st.html(
         tables.skill_table(scope.medians(), intervals, measure, scope.measures, lines, scope.floors, look)
     )
-    st.caption(" · ".join(filter(None, [f"Median over {sites}", pooled, "bold: best trained model"])))
+    parts.note(_footnote(scope, intervals))
     left, right = st.columns([4, 5], gap="medium")
     by_model = {model: scope.by_site(model)[name] for model in scope.models}
     with left:
@@ -52,16 +51,26 @@ def chart(
     ranked = list(measure.rank(intervals["median"]).sort_values().index)
     best = next((model for model in ranked if model not in scope.floors), scope.models[0])
     model = choices.segments("map", "Model on the map", scope.models, default=best)
-    fig = skill_map(scope.places, by_model[model], measure, look, _HEIGHT - 62, "")
+    fig = skill_map(scope.places, by_model[model], measure, look, _HEIGHT - 62)
     event = parts.plot(fig, f"map-{scope.key}", on_select="rerun", selection_mode="points")
     site = clicked(event)
     if site is not None:
         st.switch_page(
-            "pages/site.py",
+            "views/site.py",
             query_params={"experiment": scope.experiment, "split": scope.split, "site": site},
         )
     if scope.places[["latitude", "longitude"]].isna().any(axis=None):
-        st.caption("Sites without coordinates are not on the map; the page Site lists them.")
+        parts.note("Sites without coordinates are not on the map; the page Site lists them.")
+
+
+def _footnote(scope: Scope, intervals: pd.DataFrame) -> str:
+    """How the numbers were made, and what is missing from them."""
+    facts = [f"Medians over {count(len(scope.places), 'test site')} with a 90 % bootstrap interval"]
+    if len(scope.seeds) > 1:
+        facts.append(f"a site's value is its mean over seeds {', '.join(map(str, scope.seeds))}")
+    facts.append("bold: best trained model")
+    facts += [f"{model}: {note}" for model, note in intervals["note"].dropna().items() if note]
+    return " · ".join(facts)
 
 
 if __name__ == "__main__":

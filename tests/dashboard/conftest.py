@@ -1,0 +1,90 @@
+"""A folder of runs with everything that a page may meet, and a way to open the pages on it."""
+
+import importlib.util
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from thalweg.storage.results import Run, run_name, write_metrics, write_status
+
+ROOT = Path(__file__).parents[2]
+MODELS = ("hybrid", "lstm", "physics", "climatology")
+
+
+def load(path: Path) -> ModuleType:
+    """A Python file as a module: with `--import-mode=importlib` test modules cannot import each other."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> ModuleType:
+    """The maker of run folders."""
+    return load(Path(__file__).with_name("synthetic_runs.py"))
+
+
+@pytest.fixture(scope="session")
+def served() -> ModuleType:
+    """The script that serves and photographs the dashboard: the browser test uses its server."""
+    return load(ROOT / "docs" / "make_screenshots.py")
+
+
+@pytest.fixture(scope="session")
+def made_runs(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six experiments: `sample` is whole, `nightly` unfinished, the others odd in one way each."""
+    root = tmp_path_factory.mktemp("dashboard") / "runs"
+    world = synthetic.make_world(8, "2000-10-01", "2002-09-30")
+    synthetic.write_experiments(root, world, MODELS, (1, 2), 2)
+
+    alone = synthetic.make_world(1, "2000-10-01", "2001-09-30")
+    synthetic.write_run(root, "one_site", alone, "hybrid", "temporal", "0", 1)
+
+    for model in ("hybrid", "lstm"):
+        folder = synthetic.write_run(root, "undefined", world, model, "temporal", "0", 1)
+        table = Run(folder).metrics()
+        names = table.select_dtypes("number").columns.difference(["latitude", "longitude"])
+        write_metrics(folder, table.assign(**dict.fromkeys(names, np.nan)))
+
+    whole = synthetic.write_run(root, "damaged", world, "hybrid", "temporal", "0", 1)
+    shutil.rmtree(whole / "predictions.zarr")
+    cut = synthetic.write_run(root, "damaged", world, "lstm", "temporal", "0", 1)
+    (cut / "metrics.parquet").write_bytes((cut / "metrics.parquet").read_bytes()[:200])
+    nowhere = synthetic.write_run(root, "damaged", world, "physics", "temporal", "0", 1)
+    write_metrics(nowhere, Run(nowhere).metrics().drop(columns=["latitude", "longitude", "region"]))
+
+    folder = root / "started" / run_name("hybrid", "temporal", "0", 1)
+    synthetic.start_run(folder, "started", world, "hybrid", "temporal", "0", 1)
+    write_status(folder, {"state": "running", "epoch": 3, "epochs": 30})
+    return root
+
+
+@pytest.fixture
+def runs(made_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of runs, with the dashboard pointed at it and its caches empty."""
+    st.cache_data.clear()
+    monkeypatch.setenv("THALWEG_RUNS", str(made_runs))
+    return made_runs
+
+
+@pytest.fixture
+def open_page() -> Callable[..., AppTest]:
+    """Opens a page as a browser with this address would: `open_page("skill", experiment="sample")`."""
+
+    def opened(name: str, **query: str) -> AppTest:
+        app = AppTest.from_file(ROOT / "dashboard" / "app.py", default_timeout=30)
+        app.query_params.update(query)
+        return app.switch_page(f"views/{name}.py").run()
+
+    return opened

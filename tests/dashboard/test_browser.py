@@ -1,0 +1,80 @@
+"""The dashboard in a real browser: every page opens, and nothing is asked of the internet."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+pytestmark = pytest.mark.skipif(
+    not Path(CHROMIUM).exists(), reason="no Chromium installed (Debian: apt-get install chromium)"
+)
+
+
+@pytest.fixture(scope="module")
+def address(served: ModuleType, made_runs: Path) -> Iterator[str]:
+    with served.serve(made_runs) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser(served: ModuleType) -> Iterator["playwright.Browser"]:
+    with playwright.sync_playwright() as play:
+        started = play.chromium.launch(executable_path=CHROMIUM, args=list(served.FLAGS))
+        yield started
+        started.close()
+
+
+def test_two_clicks_from_the_first_page_to_a_sites_hydrograph(
+    address: str, browser: "playwright.Browser", served: ModuleType
+) -> None:
+    context = browser.new_context(viewport={"width": served.WIDTH, "height": served.HEIGHT})
+    page = context.new_page()
+    asked: list[str] = []
+    trouble: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    page.on("websocket", lambda socket: asked.append(socket.url))
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+
+    # the server's first visitor comes by a link to an inner page
+    page.goto(f"{address}/skill")
+    page.get_by_role("link", name="Site", exact=True).wait_for()
+
+    page.goto(address)
+    served.settle(page, 300)
+    page.get_by_text("All runs").wait_for()
+    assert page.get_by_test_id("stAlert").count() == page.get_by_test_id("stException").count() == 0
+
+    page.get_by_role("link", name="Skill", exact=True).click()
+    page.wait_for_url("**/skill*")
+    served.settle(page, 300)
+    points = page.locator(".js-plotly-plot .scatterlayer .point")
+    points.first.wait_for()
+    assert points.count() >= 8
+    assert page.get_by_test_id("stAlert").count() == page.get_by_test_id("stException").count() == 0
+
+    box = points.nth(2).bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_url("**/site?*")
+    served.settle(page, 300)
+    site = parse_qs(urlsplit(page.url).query)["site"][0]
+    assert page.get_by_role("heading", name=site).is_visible()
+    assert page.locator(".js-plotly-plot .legendtext", has_text="observed").is_visible()
+    assert page.get_by_test_id("stAlert").count() == page.get_by_test_id("stException").count() == 0
+
+    link = page.url
+    again = context.new_page()
+    again.emulate_media(color_scheme="dark")
+    again.goto(link)
+    served.settle(again, 300)
+    assert again.url == link
+    assert again.get_by_role("heading", name=site).is_visible()
+
+    hosts = {urlsplit(url).hostname for url in asked if not url.startswith(("data:", "blob:"))}
+    assert hosts == {"127.0.0.1"}
+    assert trouble == []

@@ -1,0 +1,113 @@
+"""`thalweg check`: mistakes that only the store can show, and the plan."""
+
+import pytest
+
+from thalweg.flows.check import check
+from thalweg.flows.check_view import describe, plan
+
+
+def problems(path):
+    return check(path).problems
+
+
+def test_a_good_experiment_and_its_plan(content, write, capsys):
+    checked = check(write(content))
+    assert checked.problems == []
+    found = plan(checked)
+    assert found["cells"] == 9  # (1 + 2 folds) x 3 models x 1 seed
+    assert found["seeds"] == {"physics": [1], "hybrid": [1], "climatology": [0]}
+    assert [fold["train"]["sites"] for fold in found["folds"]] == [8, 4, 4]
+    describe(checked)
+    assert "small: 9 cells = 3 folds x [physics (1 seed), hybrid (1 seed), climatology (1 seed)]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "place", "says"),
+    [
+        ("data.target", "dischrge", "data.target", "'dischrge' is not in the store; did you mean 'discharge'?"),
+        ("data.forcings", ["precipitation", "temprature"], "data.forcings.1", "did you mean 'temperature'?"),
+        ("data.attributes", ["slop"], "data.attributes.0", "did you mean 'slope'?"),
+        ("data.forcings", ["precipitation"], "models.physics.process", "hbv needs temperature, potential_evap"),
+        ("splits.0.test", ["2002-01-01", "2010-01-01"], "splits.0.test", "which has 2000-01-01 to 2002-12-31"),
+        ("splits.0.train", ["1990-01-01", "2001-12-31"], "splits.0.train", "is not within the store"),
+        ("splits.0.test", ["2001-06-01", "2002-12-31"], "splits.0", "overlap"),
+        ("splits.1", {"kind": "ungauged_sites", "folds": 8}, "splits.1", "leave a fold with fewer than 2 sites"),
+        ("splits.1", {"kind": "ungauged_regions", "by": "regon"}, "splits.1", "did you mean 'region'"),
+        ("splits.1", {"kind": "ungauged_regions", "groups": [["A"], ["Z"]]}, "splits.1", "no site has region 'Z'"),
+        ("training.window", 3000, "training.window", "warmup 90 + window 3000 days do not fit into the 455 days"),
+        ("models.hybrid.training", {"warmup": 900}, "models.hybrid.training.warmup", "shorten one of them"),
+        ("data.store", "no/such.zarr", "data.store", "no/such.zarr does not exist; give data.source"),
+    ],
+)
+def test_what_the_store_shows(content, write, key, value, place, says):
+    holder = content
+    *parents, last = [int(part) if part.isdigit() else part for part in key.split(".")]
+    for part in parents:
+        holder = holder[part]
+    holder[last] = value
+    path = write(content)
+    found = [line for line in problems(path) if f" {place}: " in line]
+    assert found, problems(path)
+    assert says in found[0]
+    number = int(found[0].split(":")[1])
+    assert place.split(".")[-1].isdigit() or place.split(".")[-1] in path.read_text().splitlines()[number - 1]
+
+
+def test_a_source_that_is_not_there(content, write):
+    content["data"] = {"store": "new.zarr", "source": {"kind": "caravn", "path": "nowhere"}}
+    found = problems(write(content))
+    assert "data.source.kind: 'caravn' is no source; did you mean 'caravan'?" in found[0]
+    assert "data.source.path: nowhere does not exist" in found[1]
+
+
+def test_a_store_that_is_still_to_be_made(content, write, folder, capsys):
+    (folder / "there").mkdir()
+    content["data"] = {"store": "new.zarr", "source": {"kind": "caravan", "path": "there"}}
+    checked = check(write(content))
+    assert checked.problems == []
+    assert plan(checked)["cells"] is None
+    describe(checked)
+    assert "new.zarr will be made from its source" in capsys.readouterr().out
+
+
+def test_a_folder_that_is_no_store(content, write, folder):
+    (folder / "other.zarr").mkdir()
+    content["data"]["store"] = "other.zarr"
+    assert "data.store: other.zarr: " in problems(write(content))[0]
+
+
+@pytest.mark.parametrize(
+    ("space", "says"),
+    [
+        ({"training.learning_rat": {"choice": [1]}}, "did you mean 'learning_rate'?"),
+        ({"models.hybrid.components": {"choice": [1, 0]}}, "must be at least 1, not 0"),
+        ({"models.hybrid.components": {"uniform": [1, 2.5]}}, "must be a whole number, not 1.0"),
+        ({"models.physics.components": {"choice": [1]}}, "has no effect on 'hybrid', the model of the search"),
+        ({"training.epochs": {"choice": [1]}}, "has no effect, since models.hybrid.training.epochs is set"),
+        ({"splits.temporal.train": {"choice": [1]}}, "splits cannot be searched over"),
+        ({"name": {"choice": ["a"]}}, "name cannot be searched over"),
+        ({"training.learning_rate": {"uniform": [0.1, 0.01]}}, "the first must be the smaller"),
+        ({"training.learning_rate": {"log_uniform": [0, 0.01]}}, "must be more than 0"),
+    ],
+)
+def test_a_search_space_is_checked(content, write, space, says):
+    content["models"]["hybrid"]["training"] = {"epochs": 3}
+    content["search"] = {"algorithm": "random", "model": "hybrid", "space": space}
+    found = problems(write(content))
+    assert len(found) == 1, found
+    assert says in found[0]
+    assert ": search.space." in found[0]
+
+
+def test_a_grid_needs_values_and_a_search_a_validation_part(content, write):
+    content["search"] = {
+        "algorithm": "grid",
+        "model": "hybrid",
+        "space": {"training.learning_rate": {"uniform": [0.1, 0.2]}},
+    }
+    assert "a grid needs `choice` or `integer`" in problems(write(content))[0]
+    content["search"]["algorithm"] = "random"
+    content["search"]["split"] = "ungauged_regions"
+    assert "'ungauged_regions' lacks: add `validate:" in problems(write(content))[0]
+    del content["search"]["split"], content["splits"][0]["validate"]
+    assert "no split here has: add `validate:" in problems(write(content))[0]

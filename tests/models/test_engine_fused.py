@@ -1,0 +1,543 @@
+"""The fused backend against the eager one, which is the reference."""
+
+import os
+import subprocess
+import sys
+import warnings
+
+import pytest
+import torch
+
+from thalweg.models.engine import UnsupportedOperation, eager, fused, simulate
+from thalweg.models.engine.fused import native
+from thalweg.models.engine.fused.emit import Vector
+from thalweg.models.process import Balance, Parameter, ProcessModel, State, Variable, mass_residual, names
+from thalweg.models.processes import PROCESSES, find_process
+
+VALUES = {torch.float32: 1e-5, torch.float64: 1e-9}
+GRADIENTS = {torch.float32: 1e-4, torch.float64: 1e-9}
+BOTH = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["single", "double"])
+
+
+class Bucket(ProcessModel):
+    """A store that leaks: the shortest process."""
+
+    forcings = (Variable("rain", "mm/day"),)
+    states = (State("storage", "mm", 1.0),)
+    parameters = (Parameter("recession", "1/day", 0.0, 1.0), Parameter("exponent", "1", 1.0, 2.0))
+    fluxes = (Variable("outflow", "mm/day"),)
+    balance = Balance(inflow=("rain",), outflow=("outflow",), stored=("storage",))
+
+    def step(self, forcing, state, parameter):
+        wet = state.storage + forcing.rain
+        outflow = torch.minimum(parameter.recession * wet**parameter.exponent, wet)
+        return self.CurrentState(wet - outflow), self.Fluxes(outflow)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("THALWEG_CACHE", str(tmp_path_factory.mktemp("kernels")))
+        yield
+
+
+def weather(days, sites, dtype, generator):
+    """Four seasons, half of the sites in a drought and half of them in a long frost."""
+
+    def draw(*shape):
+        return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+    season = torch.sin(torch.arange(days) * (2 * torch.pi / 90))[:, None, None]
+    rain = draw(days, sites, 1) ** 6 * 60 * (draw(days, sites, 1) < 0.4)
+    temperature = 12 * season + 20 * draw(1, sites, 1) - 10 + 10 * (draw(days, sites, 1) - 0.5)
+    rain[days // 4 : days // 2, : sites // 2] = 0.0
+    temperature[days // 2 : 3 * days // 4, sites // 2 :] = -20.0
+    series = {
+        "precipitation": rain,
+        "temperature": temperature,
+        "potential_evapotranspiration": 6 * draw(days, sites, 1) * (draw(days, sites, 1) > 0.1),
+    }
+    return {name: value.to(dtype) for name, value in series.items()}
+
+
+def inputs(process, days, sites, components, dtype, varying=(), seed=0, ends=True):
+    """Random forcing, parameters over their whole range (its ends too), and states; all leaves."""
+    generator = torch.Generator().manual_seed(seed)
+    forcing = weather(days, sites, dtype, generator)
+    parameters, state = {}, {}
+    for item in process.parameters:
+        shape = (*((days,) if item.name in varying else ()), sites, components)
+        share = torch.rand(shape, generator=generator, dtype=torch.float64)
+        if ends:
+            share[..., 0, 0], share[..., -1, -1] = 0.0, 1.0
+        parameters[item.name] = (item.lower + (item.upper - item.lower) * share).to(dtype)
+    for item in process.states:
+        state[item.name] = (30 * torch.rand(sites, components, generator=generator)).to(dtype)
+    for tensor in (*forcing.values(), *parameters.values(), *state.values()):
+        tensor.requires_grad_()
+    return forcing, parameters, state
+
+
+def outcome(backend, process, given, *, fluxes=None, states=(), wanted=None, seed=0, **options):
+    """Give every result and the gradient of a random sum of them, by name."""
+    forcing, parameters, state = given
+    result = simulate(
+        process, forcing, parameters, initial=state, fluxes=fluxes, states=states, backend=backend, **options
+    )
+    results = {
+        **{f"flux {n}": t for n, t in result.fluxes.items()},
+        **{f"state {n}": t for n, t in result.states.items()},
+        **{f"final {n}": t for n, t in result.final.items()},
+    }
+    generator = torch.Generator().manual_seed(seed)
+    weights = {n: torch.rand(t.shape, generator=generator, dtype=t.dtype) for n, t in results.items()}
+    total = sum((t * weights[n]).sum() for n, t in results.items())
+    leaves = {**forcing, **parameters, **state}
+    leaves = {name: leaves[name] for name in (leaves if wanted is None else wanted)}
+    gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+    return results, dict(zip(leaves, gradients, strict=True))
+
+
+def assert_same(found, expected, tolerance):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        if value is None or found[name] is None:
+            others = [t for t in (value, found[name]) if t is not None]
+            assert all(not t.any() for t in others), name
+            continue
+        assert found[name].shape == value.shape, name
+        scale = float(value.detach().abs().max())
+        torch.testing.assert_close(
+            found[name],
+            value,
+            rtol=tolerance,
+            atol=tolerance * scale,
+            msg=lambda text, n=name: f"{n}: {text}",
+        )
+
+
+def assert_agrees(process, given, dtype, **options):
+    expected, expected_gradients = outcome("eager", process, given, **options)
+    found, gradients = outcome("fused", process, given, **options)
+    assert_same(found, expected, VALUES[dtype])
+    assert_same(gradients, expected_gradients, GRADIENTS[dtype])
+
+
+@BOTH
+@pytest.mark.parametrize("name", sorted(PROCESSES))
+def test_every_process_agrees_with_eager(name, dtype):
+    process = find_process(name)
+    varying = names(process.parameters)[::3]
+    given = inputs(process, 160, 6, 8, dtype, varying)
+    assert_agrees(process, given, dtype, states=names(process.states)[:2])
+
+
+@pytest.mark.parametrize(
+    ("sites", "components"), [(1, 1), (3, 1), (5, 3), (2, 5), (37, 1), (4, 4), (2, 16), (3, 32)]
+)
+def test_any_number_of_sites_and_components(sites, components):
+    given = inputs(find_process("hbv"), 12, sites, components, torch.float32, ("percolation",))
+    assert_agrees(find_process("hbv"), given, torch.float32)
+
+
+@pytest.mark.parametrize("varying", [(), ("field_capacity",), "all"])
+def test_any_subset_of_parameters_varies(varying):
+    process = find_process("hbv")
+    varying = names(process.parameters) if varying == "all" else varying
+    given = inputs(process, 40, 4, 4, torch.float64, varying)
+    assert_agrees(process, given, torch.float64, fluxes=("discharge",))
+
+
+@pytest.mark.parametrize(
+    ("fluxes", "states", "wanted"),
+    [
+        (("discharge",), (), ("recharge_exponent",)),
+        (("evapotranspiration", "snowmelt"), (), ("field_capacity", "soil_moisture")),
+        ((), ("soil_moisture", "lower_zone"), ("temperature", "percolation")),
+        ((), (), ("snowpack", "precipitation")),
+    ],
+)
+def test_any_results_and_any_gradients(fluxes, states, wanted):
+    process = find_process("hbv")
+    given = inputs(process, 30, 3, 4, torch.float64, ("percolation",))
+    for tensors in given:
+        for name, tensor in tensors.items():
+            tensor.requires_grad_(name in wanted)
+    assert_agrees(process, given, torch.float64, fluxes=fluxes, states=states, wanted=wanted)
+
+
+def test_warm_up_is_left_out_and_has_no_gradient():
+    process = find_process("hbv")
+    given = inputs(process, 60, 3, 4, torch.float64, ("percolation",))
+    assert_agrees(process, given, torch.float64, warmup=25)
+    _, gradients = outcome("fused", process, given, warmup=25)
+    assert not gradients["precipitation"][:25].any()
+    assert gradients["precipitation"][25:].any()
+
+
+def test_a_run_goes_on_from_its_final_states():
+    process = find_process("hbv")
+    forcing, parameters, state = inputs(process, 50, 3, 4, torch.float32)
+    whole = simulate(process, forcing, parameters, initial=state, backend="fused")
+    first = {name: series[:20] for name, series in forcing.items()}
+    rest = {name: series[20:] for name, series in forcing.items()}
+    middle = simulate(process, first, parameters, initial=state, backend="fused").final
+    end = simulate(process, rest, parameters, initial=middle, backend="fused")
+    assert torch.equal(end.fluxes["discharge"], whole.fluxes["discharge"][20:])
+    assert torch.equal(end.final["soil_moisture"], whole.final["soil_moisture"])
+
+
+def test_gradients_against_finite_differences():
+    process = find_process("hbv")
+    forcing, parameters, state = inputs(process, 6, 2, 2, torch.float64, ("percolation",), seed=3, ends=False)
+    forcing = {name: (t.detach() + 1.0).requires_grad_() for name, t in forcing.items()}  # no kink at zero
+    tensors = (*forcing.values(), *parameters.values(), *state.values())
+    keys = [list(group) for group in (forcing, parameters, state)]
+
+    def run(*values):
+        values = iter(values)
+        groups = [{name: next(values) for name in group} for group in keys]
+        result = simulate(
+            process, *groups[:2], initial=groups[2], fluxes=("discharge", "snowmelt"), backend="fused"
+        )
+        return (*result.fluxes.values(), *result.final.values())
+
+    assert torch.autograd.gradcheck(run, tensors, eps=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(PROCESSES))
+def test_mass_is_conserved(name):
+    process = find_process(name)
+    forcing, parameters, state = inputs(process, 200, 5, 8, torch.float32)
+    with torch.no_grad():
+        result = simulate(process, forcing, parameters, initial=state, backend="fused")
+    residual = mass_residual(process, forcing, result.fluxes, state, result.final)
+    assert residual.abs().max() < 1e-6 * forcing["precipitation"].sum(0).max() + 1e-3
+
+
+def test_threads_change_nothing():
+    process = find_process("hbv")
+    given = inputs(process, 30, 70, 4, torch.float32)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            found.append(outcome("fused", process, given))
+    finally:
+        torch.set_num_threads(before)
+    for results, gradients in found[1:]:
+        assert all(torch.equal(t, found[0][0][n]) for n, t in results.items())
+        assert all(torch.equal(t, found[0][1][n]) for n, t in gradients.items() if n != "temperature")
+
+
+@BOTH
+@pytest.mark.parametrize("width", [2, 4, 8])
+def test_processors_with_narrower_vectors(monkeypatch, width, dtype):
+    monkeypatch.setattr(native, "vector_for", lambda single, _lanes: Vector(single, width))
+    given = inputs(find_process("hbv"), 20, 5, 4, dtype)
+    assert_agrees(find_process("hbv"), given, dtype)
+
+
+def test_inputs_in_any_memory_order():
+    process = find_process("hbv")
+    forcing, parameters, state = inputs(process, 20, 6, 4, torch.float64, ("percolation",))
+    turned = {name: t.detach()[..., 0].T.contiguous().T for name, t in forcing.items()}
+    shared = {name: t.detach()[:1] for name, t in parameters.items() if t.dim() == 2}
+    whole = {
+        name: t if t.dim() == 3 else shared[name].expand(6, 4).contiguous() for name, t in parameters.items()
+    }
+    expected = simulate(process, forcing, whole, initial=state, backend="eager")
+    found = simulate(process, turned, {**whole, **shared}, initial=state, backend="fused")
+    assert_same(found.fluxes, expected.fluxes, 1e-9)
+
+
+def test_gradient_of_the_mean_over_components():
+    process = find_process("hbv")
+    forcing, parameters, _ = inputs(process, 20, 6, 4, torch.float64)
+    found = []
+    for backend in ("eager", "fused"):
+        flow = simulate(process, forcing, parameters, fluxes=("discharge",), backend=backend)
+        loss = flow.fluxes["discharge"].mean(-1).square().sum()
+        found.append(torch.autograd.grad(loss, list(parameters.values())))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_absent_values_stay_absent():
+    process = find_process("hbv")
+    forcing, parameters, state = inputs(process, 10, 3, 4, torch.float32)
+    with torch.no_grad():
+        forcing["precipitation"][4, 1] = torch.nan
+        expected = simulate(process, forcing, parameters, initial=state, backend="eager")
+        found = simulate(process, forcing, parameters, initial=state, backend="fused")
+    for name, flux in expected.fluxes.items():
+        assert torch.equal(flux.isnan(), found.fluxes[name].isnan()), name
+
+
+class Functions(ProcessModel):
+    """Most of what a step can call."""
+
+    forcings = (Variable("x", "1"), Variable("y", "1"))
+    states = (State("sum", "1", 0.0),)
+    parameters = (Parameter("k", "1", 0.5, 1.5),)
+    fluxes = tuple(
+        Variable(name, "1")
+        for name in (
+            *("power", "positive_power", "square", "inverse", "root", "exp", "exp2", "expm1", "log", "log10"),
+            *("log1p", "tanh", "sigmoid", "softplus", "sin", "atan2", "clamp", "relu", "maximum", "sign"),
+            *("floor", "rounded", "remainder", "lerp", "mask", "constant", "erf", "absolute", "fourth"),
+        )
+    )
+
+    def step(self, forcing, state, parameter):
+        x, y, k = forcing.x, forcing.y, parameter.k
+        fluxes = self.Fluxes(
+            power=x**y,
+            positive_power=x.clamp(1e-3, 1.0) ** (k * y),
+            square=(k * x) ** 2,
+            inverse=k / x + x ** (-1),
+            root=torch.sqrt(x) + x**0.5,
+            exp=torch.exp(k * x),
+            exp2=torch.exp2(y),
+            expm1=torch.expm1(x),
+            log=torch.log(x),
+            log10=torch.log10(x) + torch.log2(x),
+            log1p=torch.log1p(x * x),
+            tanh=torch.tanh(k * x),
+            sigmoid=torch.sigmoid(y),
+            softplus=torch.nn.functional.softplus(y),
+            sin=torch.sin(x) + torch.cos(y),
+            atan2=torch.atan2(x, y),
+            clamp=torch.clamp(y, -k, k) + torch.clamp(x, -1.0, 2.0),
+            relu=torch.relu(y),
+            maximum=torch.maximum(x, y),
+            sign=torch.sign(y) * k,
+            floor=torch.floor(x) + torch.ceil(y) + torch.trunc(x),
+            rounded=torch.round(x),
+            remainder=torch.remainder(y, 0.7) * k,
+            lerp=torch.lerp(x, y, k),
+            mask=torch.where((x > 0) & ~(y > 1) | (x == 2.0), k * x, torch.zeros_like(x)),
+            constant=torch.full_like(x, 2.5),
+            erf=torch.erf(x) + 1.0 - k,
+            absolute=torch.abs(y) - x.neg(),
+            fourth=(k + y) ** 4 + 2.0**y,
+        )
+        return self.CurrentState(state.sum + torch.reciprocal(1.0 + k)), fluxes
+
+
+@BOTH
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_functions_and_their_derivatives(dtype, scale):
+    generator = torch.Generator().manual_seed(1)
+    forcing = {
+        name: (scale * (torch.rand(50, 5, 1, generator=generator, dtype=torch.float64) + low)).to(dtype)
+        for name, low in (("x", 1e-3), ("y", -0.5))
+    }
+    parameters = {"k": torch.linspace(0.5, 1.5, 20, dtype=dtype).reshape(5, 4).requires_grad_()}
+    for series in forcing.values():
+        series.requires_grad_()
+    given = forcing, parameters, {"sum": torch.zeros(5, 4, dtype=dtype)}
+    wanted = ("x", "y", "k")
+    expected, expected_gradients = outcome("eager", Functions(), given, wanted=wanted)
+    found, gradients = outcome("fused", Functions(), given, wanted=wanted)
+    rough = 3e-6 if dtype == torch.float32 else 1e-12
+    for name, value in expected.items():
+        torch.testing.assert_close(
+            found[name], value, rtol=10 * rough, atol=rough, msg=lambda t, n=name: f"{n}: {t}"
+        )
+    assert_same(gradients, expected_gradients, GRADIENTS[dtype])
+
+
+@BOTH
+def test_functions_at_the_border_of_numbers(dtype):
+    odd = [0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, 1e30, -1e30, 100.0, -100.0, 1e-30, 1e-40]
+    odd = torch.tensor([*odd, float("inf"), -float("inf"), float("nan")], dtype=dtype)
+    x, y = (t.reshape(1, -1, 1) for t in torch.meshgrid(odd, odd, indexing="ij"))
+    k = {"k": torch.ones(1, 1, dtype=dtype)}
+    asked = ("power", "exp", "exp2", "log", "tanh", "sigmoid", "clamp", "maximum", "root", "fourth")
+    expected = simulate(Functions(), {"x": x, "y": y}, k, fluxes=asked, backend="eager")
+    found = simulate(Functions(), {"x": x, "y": y}, k, fluxes=asked, backend="fused")
+    tiny = 1e-37 if dtype == torch.float32 else 1e-300
+    for name, value in expected.fluxes.items():
+        torch.testing.assert_close(
+            found.fluxes[name], value, rtol=1e-5, atol=tiny, equal_nan=True, msg=lambda t, n=name: f"{n}: {t}"
+        )
+
+
+def bucket_inputs(dtype=torch.float32, days=5, sites=3):
+    rain = torch.rand(days, sites, dtype=dtype)
+    return {"rain": rain}, {n: torch.full((sites, 2), 1.1, dtype=dtype) for n in ("recession", "exponent")}
+
+
+def test_auto_is_fused_where_it_can_be():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        auto = simulate(Bucket(), *bucket_inputs(), backend="auto")
+    assert auto.fluxes["outflow"].shape == (5, 3, 2)
+    half = simulate(Bucket(), *bucket_inputs(torch.bfloat16), backend="auto")
+    assert half.fluxes["outflow"].dtype == torch.bfloat16
+    with pytest.raises(UnsupportedOperation, match="bfloat16"):
+        simulate(Bucket(), *bucket_inputs(torch.bfloat16), backend="fused")
+
+
+def test_no_sites_and_one_day():
+    assert simulate(Bucket(), *bucket_inputs(sites=0), backend="fused").fluxes["outflow"].shape == (5, 0, 2)
+    assert simulate(Bucket(), *bucket_inputs(days=1), backend="fused").fluxes["outflow"].shape == (1, 3, 2)
+
+
+def bucket_with(step):
+    return type("Odd", (Bucket,), {"step": step})()
+
+
+def sorts(self, forcing, state, parameter):
+    return self.CurrentState(state.storage), self.Fluxes(torch.cumsum(forcing.rain, 0))
+
+
+def sums(self, forcing, state, parameter):
+    return self.CurrentState(state.storage), self.Fluxes(forcing.rain - forcing.rain.mean())
+
+
+def picks(self, forcing, state, parameter):
+    return self.CurrentState(state.storage), self.Fluxes(forcing.rain + state.storage[0])
+
+
+def writes(self, forcing, state, parameter):
+    wet = state.storage + forcing.rain
+    wet += 1.0
+    return self.CurrentState(wet), self.Fluxes(wet)
+
+
+def branches(self, forcing, state, parameter):
+    more = 1.0 if forcing.rain.max() > 0.5 else 2.0
+    return self.CurrentState(state.storage), self.Fluxes(forcing.rain * more)
+
+
+def compares(self, forcing, state, parameter):
+    rain = forcing.rain * 2.0 if (forcing.rain > 0).all() else forcing.rain
+    return self.CurrentState(state.storage), self.Fluxes(rain)
+
+
+def borrows(self, forcing, state, parameter):
+    return self.CurrentState(state.storage), self.Fluxes(forcing.rain * torch.ones(3, 1))
+
+
+def forgets(self, forcing, state, parameter):
+    return self.CurrentState(state.storage), self.Fluxes(0.0)
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (sorts, "cumsum"),
+        (sums, "mean, which mixes sites"),
+        (picks, "select, which mixes sites"),
+        (writes, "in place"),
+        (branches, "max, which mixes sites"),
+        (compares, "all, which mixes sites"),
+        (borrows, "mixes sites|none of its arguments"),
+        (forgets, "flux.outflow"),
+    ],
+)
+def test_what_cannot_be_fused_is_named_with_its_line(step, message):
+    with pytest.raises(UnsupportedOperation, match=message) as caught:
+        simulate(bucket_with(step), *bucket_inputs(), backend="fused")
+    if step is not forgets:
+        assert "test_engine_fused.py, line" in str(caught.value)
+
+
+def test_branching_is_explained():
+    def step(self, forcing, state, parameter):
+        rain = forcing.rain if bool(torch.tensor(1.0) > 0) else forcing.rain * 2
+        return self.CurrentState(state.storage), self.Fluxes(rain)
+
+    with pytest.raises(UnsupportedOperation, match=r"torch\.where"):
+        simulate(bucket_with(step), *bucket_inputs(), backend="fused")
+
+
+def test_auto_falls_back_with_one_warning():
+    process = bucket_with(sums)
+    with pytest.warns(RuntimeWarning, match="eager") as caught:
+        result = simulate(process, *bucket_inputs())
+        simulate(process, *bucket_inputs())
+    assert len(caught) == 1
+    assert result.fluxes["outflow"].shape == (5, 3, 2)
+
+
+def test_attributes_of_a_process_are_part_of_it():
+    def step(self, forcing, state, parameter):
+        return self.CurrentState(state.storage), self.Fluxes(
+            forcing.rain * self.factor + 0 * parameter.recession
+        )
+
+    process = bucket_with(step)
+    rain, parameters = bucket_inputs()
+    for factor in (2.0, 3.0):
+        process.factor = factor
+        outflow = simulate(process, rain, parameters, backend="fused").fluxes["outflow"]
+        torch.testing.assert_close(outflow[..., 0], factor * rain["rain"])
+
+
+FIRST_CALL = """
+import torch
+from thalweg.models.engine import simulate
+from thalweg.models.engine.fused import native
+from thalweg.models.processes import find_process
+if {cached}:
+    def _compile(text):
+        raise SystemExit("compiled again")
+    native._compile = _compile
+process = find_process("hbv")
+k = {{p.name: torch.full((2, 4), (p.lower + p.upper) / 2, requires_grad=True) for p in process.parameters}}
+rain = {{f.name: torch.ones(9, 2) for f in process.forcings}}
+simulate(process, rain, k, backend="fused").fluxes["discharge"].sum().backward()
+print(k["percolation"].grad.sum().item())
+"""
+
+
+def test_kernels_are_kept_across_processes(tmp_path):
+    environment = {**os.environ, "THALWEG_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1"}
+
+    def first_call(cached):
+        script = FIRST_CALL.format(cached=cached)
+        return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+
+    made = first_call(False)
+    assert made.returncode == 0, made.stderr
+    kept = first_call(True)
+    assert (kept.returncode, kept.stdout) == (0, made.stdout), kept.stderr
+    assert len(sorted(tmp_path.rglob("*.o"))) == 2
+    assert not list(tmp_path.rglob(".new-*"))
+
+
+def test_a_damaged_kernel_is_made_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("THALWEG_CACHE", str(tmp_path))
+    native._write("key", "text", b"machine code")
+    assert native._read("key") == b"machine code"
+    (file,) = tmp_path.rglob("*.o")
+    for content in (b"damaged", file.read_bytes()[:-1], b""):
+        file.write_bytes(content)
+        assert native._read("key") is None
+
+
+def test_a_folder_that_cannot_be_written_only_costs_time(tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setenv("THALWEG_CACHE", str(file))
+    assert simulate(Bucket(), *bucket_inputs(torch.float64), backend="fused").fluxes
+
+
+def test_runs_of_several_python_threads():
+    from concurrent.futures import ThreadPoolExecutor
+
+    process = find_process("hbv")
+    given = inputs(process, 60, 40, 4, torch.float32)
+    alone = outcome("fused", process, given)[1]
+    with ThreadPoolExecutor(4) as pool:
+        several = list(pool.map(lambda _: outcome("fused", process, given)[1], range(8)))
+    for gradients in several:
+        assert all(torch.equal(gradients[name], alone[name]) for name in process.Parameters._fields)
+
+
+def test_the_eager_module_is_not_shadowed():
+    assert eager.run is not fused.run
