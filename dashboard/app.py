@@ -1,7 +1,7 @@
 """Entry of the dashboard: `streamlit run app.py`, or `thalweg dashboard`.
 
-Each page is a script of the folder `views`; THALWEG_RUNS names the folder of runs. (In a folder called `pages`
-Streamlit would find them by itself, and a link to one would open it without this file.)
+Each page is a script of the folder `views`; THALWEG_RUNS names the folder of runs. (In a folder called
+`pages` Streamlit would find them by itself, and a link to one would open it without this file.)
 """
 
 import streamlit as st

@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from thalweg.dashboard.look import FLOORS
-from thalweg.evaluation.intervals import SAMPLES
+from thalweg.dashboard.measures import measures
 from thalweg.evaluation.summary import summarize
 from thalweg.storage.results import Run, collect_metrics, collect_runs, find_runs
 
@@ -71,6 +71,14 @@ def root() -> Path:
     return Path(os.environ.get("THALWEG_RUNS") or "runs")
 
 
+def shown_root() -> str:
+    """The folder of runs for reading: as short as it is clear."""
+    folder, here, home = root().resolve(), Path.cwd(), Path.home()
+    if folder.is_relative_to(here):
+        return str(folder.relative_to(here))
+    return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
+
+
 def cards() -> list[Card]:
     """Every run under the folder of runs, in a fixed order."""
     folder = root()
@@ -89,13 +97,22 @@ def metrics(runs: Iterable[Card]) -> tuple[pd.DataFrame, list[str]]:
 
 
 @st.cache_data(max_entries=500, show_spinner="Summarising skill …")
-def summary(runs: tuple[tuple[str, Stamp], ...], metric: str, interval: bool = True) -> pd.DataFrame:
-    """Median of a metric, one row a model and split: see `summarize`; the interval only where asked."""
-    table = _metrics(runs)[0]
-    if metric not in table:
-        return pd.DataFrame(columns=["model", "split", "median"])
+def summary(runs: tuple[tuple[str, Stamp], ...], metric: str) -> pd.DataFrame:
+    """Median of a metric with its interval, and what is missing, by model and split: see `summarize`."""
     planned = collect_runs([Run(Path(path)) for path, _ in runs])
-    return summarize(table, metric, planned, samples=SAMPLES if interval else 1)
+    return summarize(_metrics(runs)[0], metric, planned)
+
+
+@st.cache_data(max_entries=500, show_spinner="Summarising skill …")
+def model_medians(runs: tuple[tuple[str, Stamp], ...]) -> pd.DataFrame:
+    """Median of every metric over sites: columns model and split, then one column a metric.
+
+    The medians of `summary` for all metrics in one pass: a site's value is its mean over runs.
+    """
+    table = _metrics(runs)[0]
+    names = list(measures(table.columns))
+    by_site = table.groupby(["model", "split", "site"], observed=True)[names].mean()
+    return by_site.groupby(["model", "split"]).median().reset_index()
 
 
 @st.cache_data(max_entries=5000, show_spinner=False)

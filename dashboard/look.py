@@ -20,7 +20,10 @@ SKILL_SCALE = ("#44337a", "#3b5f93", "#2b8a8c", "#5fb45e", "#e0d13a")
 BELOW_SCALE = "#c1440e"
 """Worse than the reference of the metric: outside the scale of skill on purpose."""
 DIVERGING_SCALE = ("#8c510a", "#d8b365", "#d9d9d9", "#5ab4ac", "#01665e")
-"""Brown: too little or too low; teal: too much (Brewer's BrBG with a grey middle). Five classes: with a reach of 1, 2 or 5 their borders are round.."""
+"""Brown: too little or too low; teal: too much (Brewer's BrBG with a grey middle).
+
+Five classes, because their borders are then round numbers for a reach of 1, 2 or 5.
+."""
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ table.t td {{ text-align: right; padding: .34rem .55rem; white-space: nowrap;
 table.t tr:last-child td {{ border-bottom: none; }}
 table.t th.l, table.t td.l {{ text-align: left; }}
 table.t th:first-child, table.t td:first-child {{ padding-left: .2rem; }}
+table.t-matrix {{ width: auto; min-width: min(100%, 38rem); }}
+table.t-matrix th, table.t-matrix td {{ padding-right: 2.5rem; }}
 table.t tr.floor td {{ color: {look.muted}; }}
 table.t .best {{ font-weight: 700; }}
 table.t small {{ color: {look.muted}; font-size: .82rem; }}

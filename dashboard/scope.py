@@ -7,7 +7,7 @@ import pandas as pd
 from streamlit.delta_generator import DeltaGenerator
 
 from thalweg.dashboard import choices, data, parts
-from thalweg.dashboard.data import Card
+from thalweg.dashboard.data import Card, Stamp
 from thalweg.dashboard.measures import Measure, measures
 
 _SITE = ["latitude", "longitude", "region"]
@@ -47,15 +47,16 @@ class Scope:
 
     def medians(self) -> pd.DataFrame:
         """Median of every metric: index model, one column a metric."""
-        return pd.DataFrame({name: self._summary(name, interval=False)["median"] for name in self.measures})
+        table = data.model_medians(self._sources())
+        return table[table["split"] == self.split].set_index("model").reindex(self.models)
 
     def intervals(self, metric: str) -> pd.DataFrame:
         """Median of a metric with its interval: index model, columns of `summarize`."""
-        return self._summary(metric, interval=True)
-
-    def _summary(self, metric: str, interval: bool) -> pd.DataFrame:
-        table = data.summary(tuple(run.source for run in self.runs), metric, interval)
+        table = data.summary(self._sources(), metric)
         return table[table["split"] == self.split].set_index("model").reindex(self.models)
+
+    def _sources(self) -> tuple[tuple[str, Stamp], ...]:
+        return tuple(run.source for run in self.runs)
 
     def at_site(self, site: str, seed: int) -> pd.DataFrame:
         """Metrics at a site with one seed (models without it: their lowest): index model, in order."""

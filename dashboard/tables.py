@@ -103,7 +103,7 @@ def run_matrix(
             inner = f'<span class="t-number">{value}</span><span class="t-cells">{squares}</span>'
             cells.append(f'<td class="l">{inner}</td>')
         rows.append(_row(cells, floor))
-    return _table(head, rows)
+    return _table(head, rows, "t t-matrix")
 
 
 def square(run: Card, look: Look) -> str:
@@ -131,9 +131,9 @@ def state_square(state: str, look: Look, progress: float | None = None, told: st
     return f'<i style="{fill};border:1.5px {line} {color}"{title}>{_GLYPHS.get(state, "")}</i>'
 
 
-def _table(head: Sequence[str], rows: Sequence[str]) -> str:
+def _table(head: Sequence[str], rows: Sequence[str], kind: str = "t") -> str:
     inner = f"<thead><tr>{''.join(head)}</tr></thead><tbody>{''.join(rows)}</tbody>"
-    return f'<div class="t-scroll"><table class="t">{inner}</table></div>'
+    return f'<div class="t-scroll"><table class="{kind}">{inner}</table></div>'
 
 
 def _row(cells: Sequence[str], floor: bool) -> str:

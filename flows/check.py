@@ -22,6 +22,7 @@ from thalweg.storage.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
+
     from thalweg.storage.splits import Fold
 
 

@@ -72,4 +72,4 @@ def interval(row: Mapping[str, Any], digits: int = 3) -> str:
     text = number(row["median"], digits)
     if not number(row["low"]):
         return text
-    return f"{text} [{number(row['low'], digits)}, {number(row['high'], digits)}]"
+    return f"{text} [{number(row['low'], digits - 1)}, {number(row['high'], digits - 1)}]"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
+
 from thalweg.flows import keys
 from thalweg.flows.names import nearest
 from thalweg.flows.specfile import SpecFile

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
+
 from thalweg.flows.experiment import FLOORS, Experiment
 
 

@@ -7,6 +7,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
+
 from thalweg.flows.names import nearest
 from thalweg.storage.errors import InputError
 

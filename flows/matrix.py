@@ -113,7 +113,10 @@ def _starter(resources: Resources, runner: str) -> Callable[[Job], Any]:
 def _ended(running: dict[Any, Job]) -> list[tuple[Any, Job]]:
     import ray
 
-    ready, _ = ray.wait(list(running), num_returns=1, timeout=LOOK_EVERY_SECONDS)
+    try:
+        ready, _ = ray.wait(list(running), num_returns=1, timeout=LOOK_EVERY_SECONDS)
+    except SystemError as error:  # how Ray passes on what a signal's handler raised
+        raise error.__cause__ or error from None
     return [(reference, running[reference]) for reference in ready]
 
 
@@ -148,15 +151,12 @@ def _stop(running: dict[Any, Job], waiting: Sequence[Job]) -> None:
     """Stop the cells and let their folders say so."""
     import ray
 
-    with suppress(Exception):
-        for reference in running:
-            ray.cancel(reference, force=False)
-        deadline = time.monotonic() + STOP_SECONDS
-        left = list(running)
-        while left and time.monotonic() < deadline:
-            _, left = ray.wait(left, num_returns=len(left), timeout=0.5)
-        for reference in left:
-            ray.cancel(reference, force=True)
+    left = list(running)
+    _cancel(left, force=False)
+    deadline = time.monotonic() + STOP_SECONDS
+    while left and time.monotonic() < deadline:
+        _, left = ray.wait(left, num_returns=len(left), timeout=0.5)
+    _cancel(left, force=True)
     for job in (*running.values(), *waiting):
         if Run(job.folder).state == "done":
             job.state = "done"
@@ -164,6 +164,14 @@ def _stop(running: dict[Any, Job], waiting: Sequence[Job]) -> None:
         job.state, job.message = "stopped", "interrupted; the same command goes on from here"
         with suppress(OSError, InputError):
             _write(job)
+
+
+def _cancel(references: Sequence[Any], *, force: bool) -> None:
+    import ray
+
+    for reference in references:
+        with suppress(ray.exceptions.RayError, ValueError):
+            ray.cancel(reference, force=force)
 
 
 def _write(job: Job, **changes: Any) -> None:

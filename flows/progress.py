@@ -14,8 +14,8 @@ from thalweg.flows.plan import Job
 from thalweg.storage.results import Run
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.live import Live
-    from rich.table import Table
 
 LINE_EVERY_SECONDS = 15.0
 ENDED_SHOWN = 5  # rows of cells that are done; all that run or failed are shown
@@ -50,6 +50,7 @@ class Progress:
         self.stream = stream or sys.stderr
         self.seen: dict[str, tuple[int, float]] = {}
         self.told: dict[str, str] = {}
+        self.ended: dict[str, Row] = {}
         self.last_line = time.monotonic()
         self.live: Live | None = None
         if self.stream.isatty():
@@ -83,6 +84,8 @@ class Progress:
     def _row(self, job: Job) -> Row:
         if job.state in ("waiting", "kept"):
             return Row(job.name, job.state, message=job.message)
+        if job.name in self.ended:
+            return self.ended[job.name]
         status = Run(job.folder).status
         row = Row(
             job.name,
@@ -95,6 +98,8 @@ class Progress:
         )
         if job.state == "running" and row.epoch:
             row.left = self._left(row)
+        elif job.state in ENDED:
+            self.ended[job.name] = row  # its files are not read again
         return row
 
     def _left(self, row: Row) -> float | None:
@@ -137,8 +142,10 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def _table(rows: Sequence[Row]) -> Group:
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("cell")
@@ -150,9 +157,8 @@ def _table(rows: Sequence[Row]) -> Table:
     for row in (*ended, *(row for row in rows if row.state in ("failed", "stopped", "running"))):
         table.add_row(*row.cells(), style=COLOURS.get(row.state))
     count = Counter(row.state for row in rows)
-    table.caption = f"{len(rows)} cells: " + ", ".join(f"{number} {state}" for state, number in count.items())
-    table.caption_justify = "left"
-    return table
+    total = f"{len(rows)} in all: " + ", ".join(f"{number} {state}" for state, number in count.items())
+    return Group(table, Text(total, style="dim"))
 
 
 def _score(row: Row) -> str:

@@ -9,6 +9,7 @@ from thalweg.flows.console import console, interval, number, table
 
 if TYPE_CHECKING:
     import pandas as pd
+
     from thalweg.storage.results import Run
 
 METRIC = "nse"
@@ -40,27 +41,28 @@ def skill_table(runs: Sequence[Run]) -> pd.DataFrame:
 
 def show_skill(made: pd.DataFrame) -> None:
     """Print the table, and below it what should make one doubt a row."""
-    names = ("split", "model", "NSE median [90 %]", "KGE", "bias %", "sites", "baseflow r", "note")
-    several = made["experiment"].nunique() > 1
-    shown = table(*(("experiment",) if several else ()), *names, right=names[2:7])
+    right = ("NSE median [90 %]", "KGE", "bias %", "sites", "BFI r")
+    left = ("experiment", "split", "model") if made["experiment"].nunique() > 1 else ("split", "model")
+    notes = ("note",) if made["note"].any() else ()
+    shown = table(*left, *right, *notes, right=right)
+    for column in shown.columns[: len(left) + len(right)]:
+        column.no_wrap = True
     for row in skill_rows(made):
         shown.add_row(
-            *((row["experiment"],) if several else ()),
-            row["split"],
-            row["model"],
+            *(row[name] for name in left),
             interval(row),
             number(row["kge_2012"]),
             number(row["bias"], 1),
             str(row["sites"]),
             number(row["baseflow_correlation"], 2) + ("!" if row["baseflow_flag"] else ""),
-            row["note"],
+            *(row[name] for name in notes),
         )
     out = console()
     out.print(shown)
     if made["baseflow_flag"].any():
         out.print(
-            "! matches discharge, yet does not tell rivers with much baseflow from those with little: "
-            "right for the wrong reason",
+            "! matches discharge, yet does not tell rivers with much baseflow from those with little "
+            "(BFI r: correlation of the baseflow index over sites): right for the wrong reason",
             style="yellow",
         )
 

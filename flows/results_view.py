@@ -53,20 +53,20 @@ def show_rows(rows: list[dict[str, Any]], root: Path) -> None:
         console().print(f"no runs in {root}; `thalweg run EXPERIMENT` makes some")
         return
     right = ("epoch", "sites", "NSE", "time")
-    made = table("run", "state", "kind", *right, "", right=right)
+    messages = ("",) if any(row["message"] for row in rows) else ()
+    made = table("run", "state", *right, *messages, right=right)
+    for column in made.columns[: 2 + len(right)]:
+        column.no_wrap = True
     for row in rows:
-        epoch = f"{row['epoch']}/{row['epochs']}" if row["epochs"] else ""
-        took = duration(row["seconds"]) if row["seconds"] is not None else ""
         made.add_row(
             row["run"],
             row["state"],
-            row["kind"],
-            epoch,
+            f"{row['epoch']}/{row['epochs']}" if row["epochs"] else "",
             str(row["sites"] or ""),
             number(row["nse"]),
-            took,
-            row["message"],
-            style=COLOURS.get(row["state"]) if row["state"] not in ("done", "kept") else None,
+            duration(row["seconds"]) if row["seconds"] is not None else "",
+            *(row["message"] for _ in messages),
+            style=COLOURS.get(row["state"]) if row["state"] != "done" else None,
         )
     console().print(made)
 

@@ -113,6 +113,9 @@ def run_experiment(session: Session) -> Session:
     if not session.needs_workers and configured_url() is None:
         session.report()  # nothing to do: no reason to start a server
         return session
+    kept = sum(job.state == "kept" for job in session.jobs)
+    count = f"{len(session.jobs) - kept} cells to run, {kept} done before" if session.jobs else "no store yet"
+    print(f"{session.experiment.name}: {count}; starting", file=sys.stderr, flush=True)
     home = HOME / "prefect"
     with only_runner(session.folder), server(home) as prefect_server, ExitStack() as stack:
         if session.needs_workers:

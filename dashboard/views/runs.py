@@ -29,7 +29,7 @@ def overview(look: Look) -> None:
     """One card an experiment, then the list of all runs."""
     runs = data.cards()
     if not runs:
-        parts.title("Runs", str(data.root()))
+        parts.title("Runs", data.shown_root())
         parts.empty(
             "No runs yet",
             f"Nothing was found in {data.root().resolve()}. Start an experiment: it shows up here at once.",
@@ -40,10 +40,11 @@ def overview(look: Look) -> None:
     shown = {name: m for name, m in measures(_SHOWN).items() if name in _SHOWN}
     medians = {run.id: data.medians(run.path, run.stamp, tuple(shown)) for run in runs}
     by_experiment: dict[str, list[Card]] = {}
+    in_order = sorted(runs, key=lambda run: run.floor)
     for experiment in dict.fromkeys(run.experiment for run in sorted(runs, key=_age)):
-        by_experiment[experiment] = [run for run in runs if run.experiment == experiment]
+        by_experiment[experiment] = [run for run in in_order if run.experiment == experiment]
     parts.title(
-        "Runs", f"{count(len(by_experiment), 'experiment')}, {count(len(runs), 'run')} in {data.root()}"
+        "Runs", f"{count(len(by_experiment), 'experiment')}, {count(len(runs), 'run')} in {data.shown_root()}"
     )
     st.html(_legend(runs, look))
     first = next(iter(shown.values()))
@@ -71,13 +72,9 @@ def experiment_card(
             st.page_link(
                 "views/skill.py", label="Skill →", query_params={"experiment": experiment}, width="content"
             )
-        medians: dict[tuple[str, str], float] = {}
-        for split in dict.fromkeys(run.split for run in runs):
-            own = tuple(run.source for run in runs if run.split == split)
-            table = data.summary(own, measure.name, interval=False)
-            medians |= {
-                (str(m), split): float(v) for m, v in zip(table["model"], table["median"], strict=True)
-            }
+        table = data.model_medians(tuple(run.source for run in runs))
+        values = table[measure.name] if measure.name in table else pd.Series(dtype=float)
+        medians = dict(zip(zip(table["model"], table["split"], strict=True), values, strict=False))
         st.html(tables.run_matrix(runs, medians, measure, lines, look))
         parts.html("".join(_trouble(run) for run in runs))
 

@@ -59,6 +59,15 @@ def test_what_cannot_be_read_is_said() -> None:
     assert "no_such_site" in why[0]
 
 
+@pytest.mark.usefixtures("runs")
+def test_all_medians_at_once_are_those_of_the_summary() -> None:
+    sources = tuple(card.source for card in data.cards() if card.experiment == "sample")
+    at_once = data.model_medians(sources).set_index(["model", "split"])
+    for metric in ("nse", "bias"):
+        one = data.summary(sources, metric).set_index(["model", "split"])["median"]
+        np.testing.assert_allclose(at_once[metric].reindex(one.index), one)
+
+
 class Counted(BackendArray):
     """An array on no disk that counts what is asked of it."""
 

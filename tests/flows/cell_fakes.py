@@ -83,4 +83,3 @@ def slow(cell, folder):
 def threads(cell, folder):
     good(cell, folder)
     (folder / "threads.txt").write_text(f"{os.environ['OMP_NUM_THREADS']} {os.environ['NUMBA_NUM_THREADS']}")
-

@@ -28,10 +28,11 @@ def ray_cluster():
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory):
+def prefect_server(pytestconfig):
     from thalweg.flows.server import server
 
-    with server(tmp_path_factory.mktemp("prefect")) as started, pytest.MonkeyPatch.context() as patch:
+    # kept between sessions: making the database takes most of the start
+    with server(pytestconfig.cache.mkdir("prefect")) as started, pytest.MonkeyPatch.context() as patch:
         # the server is gone before Prefect has sent its log: it would try for a minute
         patch.setenv("PREFECT_LOGGING_TO_API_ENABLED", "false")
         started.wait()
@@ -75,7 +76,9 @@ def write(folder):
     """Write an experiment file, from mappings or from text, and give its path."""
 
     def write_file(content, name="experiment.yaml"):
-        text = textwrap.dedent(content) if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+        text = (
+            textwrap.dedent(content) if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+        )
         path = Path(name)
         path.write_text(text, encoding="utf-8")
         return path

@@ -184,9 +184,7 @@ def test_a_search_trial_reports_validation_and_stops_when_told(store):
     assert all(np.isfinite(seen))
 
 
-@pytest.mark.parametrize(
-    "training", [{"window": 400, "warmup": 400}, {"warmup": 1200, "window": 10}]
-)
+@pytest.mark.parametrize("training", [{"window": 400, "warmup": 400}, {"warmup": 1200, "window": 10}])
 def test_a_window_longer_than_the_record_is_refused(store, training, tmp_path):
     (cell,) = cells(store, "lstm", **training)
     with pytest.raises(InputError, match="do not fit into"):

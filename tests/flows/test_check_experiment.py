@@ -18,23 +18,56 @@ def test_a_good_experiment_and_its_plan(content, write, capsys):
     assert found["seeds"] == {"physics": [1], "hybrid": [1], "climatology": [0]}
     assert [fold["train"]["sites"] for fold in found["folds"]] == [8, 4, 4]
     describe(checked)
-    assert "small: 9 cells = 3 folds x [physics (1 seed), hybrid (1 seed), climatology (1 seed)]" in capsys.readouterr().out
+    assert (
+        "small: 9 cells = 3 folds x [physics (1 seed), hybrid (1 seed), climatology (1 seed)]"
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize(
     ("key", "value", "place", "says"),
     [
-        ("data.target", "dischrge", "data.target", "'dischrge' is not in the store; did you mean 'discharge'?"),
+        (
+            "data.target",
+            "dischrge",
+            "data.target",
+            "'dischrge' is not in the store; did you mean 'discharge'?",
+        ),
         ("data.forcings", ["precipitation", "temprature"], "data.forcings.1", "did you mean 'temperature'?"),
         ("data.attributes", ["slop"], "data.attributes.0", "did you mean 'slope'?"),
-        ("data.forcings", ["precipitation"], "models.physics.process", "hbv needs temperature, potential_evap"),
-        ("splits.0.test", ["2002-01-01", "2010-01-01"], "splits.0.test", "which has 2000-01-01 to 2002-12-31"),
+        (
+            "data.forcings",
+            ["precipitation"],
+            "models.physics.process",
+            "hbv needs temperature, potential_evap",
+        ),
+        (
+            "splits.0.test",
+            ["2002-01-01", "2010-01-01"],
+            "splits.0.test",
+            "which has 2000-01-01 to 2002-12-31",
+        ),
         ("splits.0.train", ["1990-01-01", "2001-12-31"], "splits.0.train", "is not within the store"),
         ("splits.0.test", ["2001-06-01", "2002-12-31"], "splits.0", "overlap"),
-        ("splits.1", {"kind": "ungauged_sites", "folds": 8}, "splits.1", "leave a fold with fewer than 2 sites"),
+        (
+            "splits.1",
+            {"kind": "ungauged_sites", "folds": 8},
+            "splits.1",
+            "leave a fold with fewer than 2 sites",
+        ),
         ("splits.1", {"kind": "ungauged_regions", "by": "regon"}, "splits.1", "did you mean 'region'"),
-        ("splits.1", {"kind": "ungauged_regions", "groups": [["A"], ["Z"]]}, "splits.1", "no site has region 'Z'"),
-        ("training.window", 3000, "training.window", "warmup 90 + window 3000 days do not fit into the 455 days"),
+        (
+            "splits.1",
+            {"kind": "ungauged_regions", "groups": [["A"], ["Z"]]},
+            "splits.1",
+            "no site has region 'Z'",
+        ),
+        (
+            "training.window",
+            3000,
+            "training.window",
+            "warmup 90 + window 3000 days do not fit into the 455 days",
+        ),
         ("models.hybrid.training", {"warmup": 900}, "models.hybrid.training.warmup", "shorten one of them"),
         ("data.store", "no/such.zarr", "data.store", "no/such.zarr does not exist; give data.source"),
     ],
@@ -82,7 +115,10 @@ def test_a_folder_that_is_no_store(content, write, folder):
         ({"training.learning_rat": {"choice": [1]}}, "did you mean 'learning_rate'?"),
         ({"models.hybrid.components": {"choice": [1, 0]}}, "must be at least 1, not 0"),
         ({"models.hybrid.components": {"uniform": [1, 2.5]}}, "must be a whole number, not 1.0"),
-        ({"models.physics.components": {"choice": [1]}}, "has no effect on 'hybrid', the model of the search"),
+        (
+            {"models.physics.components": {"choice": [1]}},
+            "has no effect on 'hybrid', the model of the search",
+        ),
         ({"training.epochs": {"choice": [1]}}, "has no effect, since models.hybrid.training.epochs is set"),
         ({"splits.temporal.train": {"choice": [1]}}, "splits cannot be searched over"),
         ({"name": {"choice": ["a"]}}, "name cannot be searched over"),

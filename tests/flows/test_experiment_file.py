@@ -67,13 +67,21 @@ def test_the_manifest_reads_back(content):
 @pytest.mark.parametrize(
     ("line", "number", "says"),
     [
-        ("models: {h: {kind: hybrid, componets: 4}}", 5, "models.h.componets: unknown key; did you mean 'components'?"),
+        (
+            "models: {h: {kind: hybrid, componets: 4}}",
+            5,
+            "models.h.componets: unknown key; did you mean 'components'?",
+        ),
         ("modles: {h: {kind: lstm}}", 5, "modles: unknown key; did you mean 'models'?"),
         ("models: {h: {kind: hybird}}", 5, "models.h.kind: 'hybird' is unknown; did you mean 'hybrid'?"),
         ("models: {h: {process: hbv}}", 5, "models.h.kind: is missing; there is calibrated, lstm, hybrid"),
         ("models: {h: {kind: hybrid, process: hvb}}", 5, "did you mean 'hbv'?"),
         ("models: {h: {kind: hybrid, process: 'no_lab:Snow'}}", 5, "cannot be imported"),
-        ("models: {h: {kind: lstm, hidden: many}}", 5, "models.h.hidden: must be a whole number, not text 'many'"),
+        (
+            "models: {h: {kind: lstm, hidden: many}}",
+            5,
+            "models.h.hidden: must be a whole number, not text 'many'",
+        ),
         ("models: {h: {kind: lstm, dropout: 1}}", 5, "models.h.dropout: must be less than 1, not 1"),
         ("models: {H h: {kind: lstm}}", 5, "must be of lower-case letters"),
         ("models: {a--b: {kind: lstm}}", 5, "must be of lower-case letters"),
@@ -85,8 +93,16 @@ def test_the_manifest_reads_back(content):
         ),
         ("models: {h: {kind: hybrid, varying: [capillary]}}", 5, "need a network that sees the forcing"),
         ("models: {h: {kind: hybrid, network: {kind: lstm}}}", 5, "needs `varying`"),
-        ("models: {h: {kind: lstm}}\ntraining: {loss: nsee}", 6, "training.loss: 'nsee' is no loss; did you mean 'nse'?"),
-        ("models: {h: {kind: lstm}}\ntraining: {seed: 1}", 6, "training.seed: unknown key; did you mean 'seeds'?"),
+        (
+            "models: {h: {kind: lstm}}\ntraining: {loss: nsee}",
+            6,
+            "training.loss: 'nsee' is no loss; did you mean 'nse'?",
+        ),
+        (
+            "models: {h: {kind: lstm}}\ntraining: {seed: 1}",
+            6,
+            "training.seed: unknown key; did you mean 'seeds'?",
+        ),
         ("models: {h: {kind: lstm}}\ntraining: {epochs: yes}", 6, "must be a whole number, not true"),
         ("models: {h: {kind: lstm}}\ntraining: {epochs: 1.5}", 6, "must be a whole number, not 1.5"),
         ("models: {h: {kind: lstm}}\ntraining: {learning_rate: fast}", 6, "must be a number such as 0.001"),
@@ -170,7 +186,11 @@ def test_override(content):
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
-        ("training.learning_rat", 1, "training.learning_rat: training has no key 'learning_rat'; did you mean 'learning_rate'?"),
+        (
+            "training.learning_rat",
+            1,
+            "training.learning_rat: training has no key 'learning_rat'; did you mean 'learning_rate'?",
+        ),
         ("models.hybird.components", 1, "did you mean 'hybrid'?"),
         ("models.hybrid.componets", 1, "did you mean 'components'?"),
         ("training.epochs.more", 1, "training.epochs has no keys below it"),

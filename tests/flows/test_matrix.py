@@ -26,7 +26,9 @@ def plan(content, write, ray_cluster, folder):
     assert not checked.problems
 
     def jobs(force=False, **changes):
-        experiment = override(checked.experiment, {key.replace("__", "."): value for key, value in changes.items()})
+        experiment = override(
+            checked.experiment, {key.replace("__", "."): value for key, value in changes.items()}
+        )
         return make_jobs(cells_of(experiment, checked.folds), Path("runs"), "abc", force=force)
 
     return jobs
@@ -61,14 +63,19 @@ def test_cells_run_once(plan):
 def test_only_what_is_new_runs(plan):
     run(plan(), "good")
     more = plan(training__seeds=[1, 2])
-    assert sorted(job.name for job in more if job.state == "waiting") == ["hybrid--temporal--0--s2", "physics--temporal--0--s2"]
+    assert sorted(job.name for job in more if job.state == "waiting") == [
+        "hybrid--temporal--0--s2",
+        "physics--temporal--0--s2",
+    ]
 
 
 def test_another_configuration_is_refused_or_replaced(plan):
     run(plan(), "good")
     with pytest.raises(InputError) as caught:
         plan(training__epochs=3)
-    assert "runs/small/physics--temporal--0--s1 and 1 more was made by another configuration" in str(caught.value)
+    assert "runs/small/physics--temporal--0--s1 and 1 more was made by another configuration" in str(
+        caught.value
+    )
     assert "(differs in training.epochs)" in str(caught.value)
     assert "--force" in str(caught.value)
     replaced = plan(training__epochs=3, force=True)
@@ -144,7 +151,11 @@ def test_more_than_the_machine_has_is_refused(plan):
 
 
 def test_one_runner_at_a_time(folder):
-    with only_runner(folder / "runs"), pytest.raises(InputError, match="is being run by process"), only_runner(folder / "runs"):
+    with (
+        only_runner(folder / "runs"),
+        pytest.raises(InputError, match="is being run by process"),
+        only_runner(folder / "runs"),
+    ):
         pass
     with only_runner(folder / "runs"):
         pass

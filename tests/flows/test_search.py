@@ -42,7 +42,14 @@ def search(path, **options):
     [
         ("random", SPACE, 4),
         ("grid", {"training.epochs": {"integer": [1, 4]}, "training.window": {"choice": [10, 20, 30]}}, 12),
-        ("grid", {f"training.{key}": {"integer": [1, 8]} for key in ("epochs", "window", "patience", "batch_sites")}, 4096),
+        (
+            "grid",
+            {
+                f"training.{key}": {"integer": [1, 8]}
+                for key in ("epochs", "window", "patience", "batch_sites")
+            },
+            4096,
+        ),
     ],
 )
 def test_the_cost_is_known_before(content, algorithm, space, count):
@@ -90,7 +97,9 @@ def test_a_grid_has_every_combination_and_says_what_failed(spec, ray_cluster, ca
     }
     trials, folder = search(spec(algorithm="grid", space=space))
     drawn = sorted(tuple(trial.values.values()) for trial in trials.ranked())
-    assert drawn == [(rate, batch, components) for rate in (0.01, 5.0) for batch in (3, 13) for components in (1, 2)]
+    assert drawn == [
+        (rate, batch, components) for rate in (0.01, 5.0) for batch in (3, 13) for components in (1, 2)
+    ]
     states = {tuple(trial.values.values()): trial.state for trial in trials.ranked()}
     assert {state for values, state in states.items() if values[0] == 0.01} == {"done"}
     assert {state for values, state in states.items() if values[0] == 5.0} == {"failed"}

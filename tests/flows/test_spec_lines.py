@@ -61,7 +61,9 @@ def test_what_is_no_experiment(folder, write):
     assert "holds only 'text'" in error(write("text\n", "text.yaml"))
     assert error(write("a: [1, 2\nb: 3\n", "broken.yaml")).startswith("broken.yaml:2: is no valid YAML")
     assert error(write("a: 1\nb: 2\na: 3\n", "twice.yaml")) == "twice.yaml:3: a: is given twice; keep one"
-    assert "dates.yaml:2: 1999-02-30: day is out of range" in error(write("a: 1\nb: 1999-02-30\n", "dates.yaml"))
+    assert "dates.yaml:2: 1999-02-30: day is out of range" in error(
+        write("a: 1\nb: 1999-02-30\n", "dates.yaml")
+    )
     (folder / "latin.yaml").write_bytes("a: é".encode("latin-1"))
     assert error("latin.yaml") == "latin.yaml: is not text in UTF-8"
 

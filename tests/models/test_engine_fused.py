@@ -1,16 +1,19 @@
 """The fused backend against the eager one, which is the reference."""
 
 import os
+import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
 
-from thalweg.models.engine import UnsupportedOperation, eager, fused, simulate
+from thalweg.models.engine import UnsupportedOperation, simulate
 from thalweg.models.engine.fused import native
 from thalweg.models.engine.fused.emit import Vector
+from thalweg.models.engine.fused.explain import explain
 from thalweg.models.process import Balance, Parameter, ProcessModel, State, Variable, mass_residual, names
 from thalweg.models.processes import PROCESSES, find_process
 
@@ -457,11 +460,11 @@ def test_branching_is_explained():
 
 def test_auto_falls_back_with_one_warning():
     process = bucket_with(sums)
-    with pytest.warns(RuntimeWarning, match="eager") as caught:
-        result = simulate(process, *bucket_inputs())
+    with pytest.warns(RuntimeWarning, match="eager"):
         simulate(process, *bucket_inputs())
-    assert len(caught) == 1
-    assert result.fluxes["outflow"].shape == (5, 3, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert simulate(process, *bucket_inputs()).fluxes["outflow"].shape == (5, 3, 2)
 
 
 def test_attributes_of_a_process_are_part_of_it():
@@ -539,5 +542,13 @@ def test_runs_of_several_python_threads():
         assert all(torch.equal(gradients[name], alone[name]) for name in process.Parameters._fields)
 
 
-def test_the_eager_module_is_not_shadowed():
-    assert eager.run is not fused.run
+def test_the_documentation_shows_what_is_emitted():
+    text = (Path(__file__).parents[2] / "docs" / "engine.md").read_text()
+    blocks = dict(re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL))
+    space = {n: globals()[n] for n in ("ProcessModel", "Variable", "State", "Parameter", "torch")}
+    exec(blocks["python"], space)
+    shown = explain(space["Bucket"]())
+    assert blocks[""].strip() == shown["step"]
+    for line in blocks["llvm"].splitlines():
+        assert line in shown["forward"]
+    assert explain(find_process("hbv"))["backward"].startswith("define void @kernel")

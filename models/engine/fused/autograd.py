@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -155,9 +156,18 @@ def _site_layout(components: int, width: int) -> str:
     return f"repeat.{components}" if width % components == 0 else "gather"
 
 
+@functools.cache
+def _vectors_per_unit(vectors: int, threads: int) -> int:
+    """Give the size of unit, the larger of equals, with which the last thread is done soonest."""
+    sizes = range(1, max(1, min(VECTORS_PER_UNIT, vectors // threads)) + 1)
+    # A unit of one vector has nothing to do while that vector waits for itself.
+    work = {size: -(-vectors // (size * threads)) * (size if size > 1 else 1.5) for size in sizes}
+    return min(reversed(sizes), key=lambda size: work[size])
+
+
 def _run(task: Task, compiled: Compiled, arrays: Arrays) -> None:
     threads = torch.get_num_threads()
-    per_unit = max(1, min(VECTORS_PER_UNIT, task.vectors // threads))
+    per_unit = _vectors_per_unit(task.vectors, threads)
     units = -(-task.vectors // per_unit)
     numbers = {
         "units": units,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 COMPARISONS = frozenset({"lt", "le", "gt", "ge", "eq", "ne"})
@@ -202,15 +202,3 @@ def _is_power_of_two(number: float) -> bool:
     return (
         number != 0.0 and math.isfinite(number) and math.frexp(abs(number))[0] == 0.5 and abs(number) < 1e30
     )
-
-
-def listing(program: Program, names: Mapping[int, str] | None = None) -> str:
-    """Give the program as text, one value a line, for people."""
-    label = {i: f"v{i}" for i in range(len(program.nodes))} | dict(names or {})
-    lines = []
-    for index in program.reachable(program.outputs.values()):
-        node = program.nodes[index]
-        inside = ", ".join(label[a] for a in node.arguments) if node.arguments else f"{node.value}"
-        lines.append(f"{label[index]} = {node.operation}({inside})")
-    lines += [f"{name} = {label[index]}" for name, index in program.outputs.items()]
-    return "\n".join(lines)
