@@ -69,12 +69,14 @@ def main() -> None:
         best = tune(file, options.folder, values, options.trials)
         seeds = {"training.seeds": list(range(1, options.seeds + 1))}
         report = thalweg("run", file, options.folder, {**values, **best, **seeds})
-        print(f"\n{label} ({time.perf_counter() - started:.0f} s, {options.trials} trials and {options.seeds} seeds)")
+        seconds = time.perf_counter() - started
+        print(f"\n{label} ({seconds:.0f} s, {options.trials} trials and {options.seeds} seeds)")
         print(f"  tuned: {best}")
         for row in report["skill"]:
             r = row["baseflow_correlation"]
             audit = "" if r is None else f"  baseflow index r {r:5.2f}"
-            print(f"  {row['model']:12s} NSE {row['median']:6.3f} [{row['low']:.3f}, {row['high']:.3f}]{audit}")
+            skill = f"NSE {row['median']:6.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+            print(f"  {row['model']:12s} {skill}{audit}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     signal.signal(signal.SIGTERM, _terminated)
     options = parser().parse_args(arguments)
     _quiet_libraries()
-    code = FAILED
+    code: Any = FAILED
     try:
         commands = import_module("thalweg.flows.commands")
         code = commands.COMMANDS[options.command](options)
@@ -35,12 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = DONE
+    except SystemExit as error:
+        code = error.code
     except Exception as error:
         if options.debug:
             import traceback
 
             traceback.print_exc()
-        code = _tell(error)
+        code = FAILED if _signals else _tell(error)
+    if _signals:
+        print("thalweg: terminated", file=sys.stderr)
+        code = TERMINATED
     sys.stdout.flush()
     sys.exit(code)
 
@@ -59,8 +64,11 @@ def _tell(error: Exception) -> int:
     return FAILED
 
 
+_signals: list[int] = []
+
+
 def _terminated(number: int, frame: object) -> NoReturn:
-    print("thalweg: terminated", file=sys.stderr)
+    _signals.append(number)  # Ray changes the exit code on its way
     sys.exit(128 + number)
 
 

@@ -214,12 +214,12 @@ def _recorder(trials: Trials, on_change: Callable[[Trials], None]) -> Any:
 
     class Recorder(tune.Callback):  # type: ignore[misc]
         def on_trial_start(self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any) -> None:
-            keep(trial)
+            keep(trial, trials)
 
         def on_trial_result(
             self, iteration: int, trials: Sequence[Any], trial: Any, result: dict[str, Any], **info: Any
         ) -> None:
-            kept = keep(trial)
+            kept = keep(trial, trials)
             if "score" not in result:
                 return
             kept.score = result["score"] if math.isfinite(result["score"]) else None
@@ -232,13 +232,13 @@ def _recorder(trials: Trials, on_change: Callable[[Trials], None]) -> Any:
             on_change(kept_trials)
 
         def on_trial_complete(self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any) -> None:
-            kept = keep(trial)
+            kept = keep(trial, trials)
             if kept.state == "running":
                 kept.state = "cut"
             on_change(kept_trials)
 
         def on_trial_error(self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any) -> None:
-            kept = keep(trial)
+            kept = keep(trial, trials)
             error = trial.get_error()
             kept.state = "failed"
             kept.message = " ".join(str(getattr(error, "cause", None) or error).split())
@@ -246,10 +246,11 @@ def _recorder(trials: Trials, on_change: Callable[[Trials], None]) -> Any:
 
     kept_trials = trials
 
-    def keep(trial: Any) -> Trial:
+    def keep(trial: Any, trials: Sequence[Any]) -> Trial:
         if trial.trial_id not in kept_trials.found:
             values = decode(kept_trials.search, trial.config)
-            kept_trials.found[trial.trial_id] = Trial(len(kept_trials.found) + 1, values)
+            # in the order in which they were drawn, whichever started first
+            kept_trials.found[trial.trial_id] = Trial(trials.index(trial) + 1, values)
         return kept_trials.found[trial.trial_id]
 
     return Recorder()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
 from importlib import import_module
 from typing import Any
@@ -28,6 +29,8 @@ def execute(packed: bytes, directory: str, threads: int, runner: str = RUN_CELL)
     """
     set_threads(threads)
     enter(directory)
+    # a command started in the background ignores SIGINT and so do its workers; Ray stops them by it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return find(runner)(*pickle.loads(packed))
 
 

@@ -76,12 +76,7 @@ def simulate(
         for item in process.states
     }
     run = _backend(process, [*series.values(), *parameters.values(), *state.values()], backend)
-    if warmup:
-        with torch.no_grad():
-            early = _days(series, 0, warmup), _days(parameters, 0, warmup)
-            state = run(process, *early, state, (), ())[2]
-    late = _days(series, warmup, days), _days(parameters, warmup, days)
-    return Simulation(*run(process, *late, state, flux_names, tuple(states)))
+    return Simulation(*run(process, series, dict(parameters), state, flux_names, tuple(states), warmup))
 
 
 def _backend(process: ProcessModel, tensors: Sequence[Tensor], backend: Backend) -> eager.Run:
@@ -106,11 +101,6 @@ def _warn_once(process: ProcessModel, error: Exception) -> None:
     if type(process) not in _warned:
         _warned.add(type(process))
         warnings.warn(f"{error}; running the slower eager backend", RuntimeWarning, stacklevel=4)
-
-
-def _days(tensors: Mapping[str, Tensor], first: int, last: int) -> dict[str, Tensor]:
-    """Cut days out of what has a time axis; a static parameter ``(site, component)`` has none."""
-    return {name: t[first:last] if t.dim() == 3 else t for name, t in tensors.items()}
 
 
 def _check_names(

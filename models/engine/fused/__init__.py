@@ -34,6 +34,7 @@ def run(
     state: Tensors,
     flux_names: tuple[str, ...],
     state_names: tuple[str, ...],
+    warmup: int,
 ) -> tuple[Tensors, Tensors, Tensors]:
     """Run all days in one kernel; see :data:`thalweg.models.engine.eager.Run` for the arguments.
 
@@ -50,12 +51,13 @@ def run(
     dtype = _common_dtype(inputs)
     sites, components = next(iter(state.values())).shape
     if sites * components == 0:
-        return eager.run(process, forcing, parameters, state, flux_names, state_names)
+        return eager.run(process, forcing, parameters, state, flux_names, state_names, warmup)
     task = Task(
         program=program_of(process, dtype),
         inputs=tuple(inputs),
         outputs=(*(f"flux.{n}" for n in flux_names), *(f"state.{n}" for n in state_names)),
         days=next(iter(forcing.values())).shape[0],
+        warmup=warmup,
         shape=(sites, components),
         vector=native.vector_for(dtype == torch.float32, sites * components),
     )

@@ -37,13 +37,15 @@ class Task:
     """One simulation, apart from its tensors.
 
     ``inputs`` name the tensors in order: ``forcing.*``, ``parameter.*``, ``state.*``; ``outputs``
-    are the series wanted, ``flux.*`` and ``state.*``. ``shape`` is ``(site, component)``.
+    are the series wanted, ``flux.*`` and ``state.*``, of the days after warm-up. ``shape`` is
+    ``(site, component)``.
     """
 
     program: Program
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     days: int
+    warmup: int
     shape: tuple[int, int]
     vector: Vector
 
@@ -54,17 +56,25 @@ class Task:
 
 def simulate(task: Task, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Give the series of ``task.outputs``, then the final states in the order of the inputs."""
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+    if torch.is_grad_enabled() and any(_needed(task, [t.requires_grad for t in tensors])):
         results: tuple[Tensor, ...] = _Fused.apply(task, *tensors)  # type: ignore[no-untyped-call]
         return results
     return _forward(task, tensors, ())[0]
 
 
+def _needed(task: Task, required: Sequence[bool]) -> tuple[str, ...]:
+    """Give the inputs that gradients go to: behind a warm-up, states have none."""
+    return tuple(
+        name
+        for name, is_required in zip(task.inputs, required, strict=True)
+        if is_required and not (task.warmup and name.startswith("state."))
+    )
+
+
 class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, task: Task, *tensors: Tensor) -> tuple[Tensor, ...]:
-        needed = tuple(n for n, need in zip(task.inputs, ctx.needs_input_grad[1:], strict=True) if need)
-        results, plan, record = _forward(task, tensors, needed)
+        results, plan, record = _forward(task, tensors, _needed(task, ctx.needs_input_grad[1:]))
         ctx.task, ctx.plan, ctx.record = task, plan, record
         ctx.save_for_backward(*tensors)
         ctx.set_materialize_grads(False)
@@ -84,20 +94,39 @@ def _forward(
 ) -> tuple[tuple[Tensor, ...], Plan, Tensor]:
     """Give the results, the plan and the record of states that the way back needs."""
     arrays, kinds = _arrays(task, tensors)
-    plan = plan_of(task.program, tuple(kinds.items()), task.outputs, needed, task.vector)
-    kept = {f"start.{n}" if kind == START else n: arrays[n] for n, kind in kinds.items()}
-    series = {n: _empty((task.days, *task.shape), tensors[0]) for n in task.outputs}
-    final = {f"end.{n}": _empty(task.shape, tensors[0]) for n in plan.states}
-    record = _empty((task.vectors, task.days, len(plan.recorded), task.vector.width), tensors[0])
-    _run(task, forward_kernel(plan), {**kept, **series, **final, "record": record})
+    inputs = tuple(kinds.items())
+    plan = plan_of(task.program, inputs, task.outputs, needed, task.vector)
+    if task.warmup:
+        early = plan_of(task.program, inputs, (), (), task.vector)
+        arrays |= _run_forward(task, early, arrays, range(task.warmup))[1]
+    late = range(task.warmup, task.days)
+    series, final, record = _run_forward(task, plan, arrays, late)
     return (*series.values(), *final.values()), plan, record
+
+
+def _run_forward(task: Task, plan: Plan, arrays: Arrays, days: range) -> tuple[Arrays, Arrays, Tensor]:
+    """Give the series, the final states and the record of some days."""
+    like = arrays[plan.states[0]]
+    series = {name: _empty((len(days), *task.shape), like) for name in plan.outputs}
+    final = {name: _empty(task.shape, like) for name in plan.states}
+    record = _empty((task.vectors, len(days), len(plan.recorded), task.vector.width), like)
+    ends = {f"start.{n}": arrays[n] for n in plan.states} | {f"end.{n}": t for n, t in final.items()}
+    given = {**arrays, **_of_days(arrays, plan, days)}
+    _run(task, forward_kernel(plan), {**given, **series, **ends, "record": record}, len(days))
+    return series, final, record
+
+
+def _of_days(arrays: Arrays, plan: Plan, days: range) -> Arrays:
+    return {name: arrays[name][days.start : days.stop] for name, _ in plan.series}
 
 
 def _backward(
     task: Task, plan: Plan, tensors: Sequence[Tensor], record: Tensor, given: Sequence[Tensor | None]
 ) -> Arrays:
     """Give the gradient of every input that needs one, given those of the results."""
+    days = range(task.warmup, task.days)
     arrays = {**_arrays(task, tensors)[0], "record": record}
+    arrays |= _of_days(arrays, plan, days)
     kinds: dict[str, str] = {}
     for name, gradient in zip(task.outputs, given[: len(task.outputs)], strict=True):
         if gradient is not None:
@@ -109,11 +138,18 @@ def _backward(
             started.append(f"given.{name}")
     gradients: Arrays = {}
     for name, tensor in zip(task.inputs, tensors, strict=True):
-        if name in plan.needed:
-            size = (task.days, *task.shape) if tensor.dim() == 3 else task.shape
-            label = f"end.given.{name}" if name in plan.states else f"gradient.{name}"
-            arrays[label] = gradients[name] = _empty(size, tensor)
-    _run(task, backward_kernel(plan, tuple(kinds.items()), tuple(started)), arrays)
+        if name not in plan.needed:
+            continue
+        size = (task.days, *task.shape) if tensor.dim() == 3 else task.shape
+        gradients[name] = _empty(size, tensor)
+        if name in plan.states:
+            arrays[f"end.given.{name}"] = gradients[name]
+        elif tensor.dim() == 3:
+            gradients[name][: task.warmup] = 0.0
+            arrays[f"gradient.{name}"] = gradients[name][task.warmup :]
+        else:
+            arrays[f"gradient.{name}"] = gradients[name]
+    _run(task, backward_kernel(plan, tuple(kinds.items()), tuple(started)), arrays, len(days))
     shapes = {name: tensor.shape for name, tensor in zip(task.inputs, tensors, strict=True)}
     return {name: gradient.sum_to_size(shapes[name]) for name, gradient in gradients.items()}
 
@@ -143,9 +179,9 @@ def _series(tensor: Tensor, task: Task) -> tuple[Tensor, str]:
     sites, components = task.shape
     tensor = tensor.detach()
     if components > 1 and (tensor.shape[2] == 1 or tensor.stride(2) == 0):
-        rows = tensor[:, :, 0].expand(task.days, sites)
+        rows = tensor[:, :, 0].expand(-1, sites)
         return rows if rows.stride(1) == 1 else rows.contiguous(), _site_layout(components, task.vector.width)
-    full = tensor.expand(task.days, *task.shape)
+    full = tensor.expand(-1, *task.shape)
     packed = (components == 1 or full.stride(2) == 1) and (sites == 1 or full.stride(1) == components)
     return full if packed else full.contiguous(), "lane"
 
@@ -165,13 +201,13 @@ def _vectors_per_unit(vectors: int, threads: int) -> int:
     return min(reversed(sizes), key=lambda size: work[size])
 
 
-def _run(task: Task, compiled: Compiled, arrays: Arrays) -> None:
+def _run(task: Task, compiled: Compiled, arrays: Arrays, days: int) -> None:
     threads = torch.get_num_threads()
     per_unit = _vectors_per_unit(task.vectors, threads)
     units = -(-task.vectors // per_unit)
     numbers = {
         "units": units,
-        "days": task.days,
+        "days": days,
         "lanes": task.shape[0] * task.shape[1],
         "components": task.shape[1],
         "vectors": task.vectors,
