@@ -2,10 +2,11 @@
 
     python benchmarks/engine.py [--sites 100] [--components 16] [--days 730] [--repeats 5] [--threads N]
 
-One run takes a training step's worth of HBV: raw numbers become parameters (three of them vary in time),
-half of the days warm up, the components' mean is the loss's discharge, and gradients go back to every raw
-number. All sides take turns; figures are medians. ``hydrodl2`` (``pip install hydrodl2==1.4.0``; licensed
-for non-commercial use, and not a dependency of ours) is compared when it can be imported.
+One run is a training step's worth of HBV: three parameters vary in time, half of the days warm up, the
+components' mean is the loss's discharge, and gradients go back to all parameters (against ``hydrodl2``: to
+the raw numbers that become parameters). All sides take turns; figures are medians. ``hydrodl2`` (``pip
+install hydrodl2==1.4.0``; licensed for non-commercial use, and not a dependency of ours) is compared when it
+can be imported.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 from machine import describe_machine
 from torch import Tensor
 
 from thalweg.models.engine import simulate
-from thalweg.models.process import Parameter, names
+from thalweg.models.process import names
 from thalweg.models.processes.hbv import Hbv
+from thalweg.models.raw import of_raw
 
 PROCESS = Hbv()
 VARYING = ("recharge_exponent", "quick_recession", "evapotranspiration_exponent")
@@ -45,45 +47,30 @@ def weather(days: int, sites: int) -> dict[str, Tensor]:
     }
 
 
-def parameters_of(raw: Tensor, items: Sequence[Parameter]) -> dict[str, Tensor]:
-    """Map any real numbers ``(..., parameter, component)`` into the ranges, by name."""
-    shares = torch.sigmoid(raw).unbind(-2)
-    return {
-        item.name: item.lower + (item.upper - item.lower) * share
-        for item, share in zip(items, shares, strict=True)
-    }
-
-
-def ours(backend: str, days: int, sites: int, components: int) -> Step:
-    """Give one training step's worth of work."""
-    forcing = weather(days, sites)
-    items = {
-        varies: [p for p in PROCESS.parameters if (p.name in VARYING) == varies] for varies in (False, True)
-    }
-    static = torch.randn(sites, len(items[False]), components).requires_grad_()
-    varying = torch.randn(days, sites, len(items[True]), components).requires_grad_()
-
-    def step() -> None:
-        static.grad = varying.grad = None
-        parameters = {**parameters_of(static, items[False]), **parameters_of(varying, items[True])}
-        result = simulate(
-            PROCESS, forcing, parameters, warmup=days // 2, fluxes=("discharge",), backend=backend
-        )
-        result.fluxes["discharge"].mean(-1).square().mean().backward()
-
-    return step
-
-
-def engine_alone(days: int, sites: int, components: int) -> Step:
-    """Give the same without making parameters of raw numbers: what the engine itself does."""
-    forcing = weather(days, sites)
-    leaves = {}
+def simulation(backend: str, days: int, sites: int, components: int) -> Step:
+    """Give a simulation of given parameters, and its gradients to all of them."""
+    forcing, leaves = weather(days, sites), {}
     for item in PROCESS.parameters:
         shape = (days, sites, components) if item.name in VARYING else (sites, components)
         leaves[item.name] = (item.lower + (item.upper - item.lower) * torch.rand(shape)).requires_grad_()
 
     def step() -> None:
-        result = simulate(PROCESS, forcing, leaves, warmup=days // 2, fluxes=("discharge",), backend="fused")
+        result = simulate(PROCESS, forcing, leaves, warmup=days // 2, fluxes=("discharge",), backend=backend)
+        torch.autograd.grad(result.fluxes["discharge"].mean(-1).square().mean(), list(leaves.values()))
+
+    return step
+
+
+def from_raw(days: int, sites: int, components: int) -> Step:
+    """Give the same from any real numbers, as networks give them and as hydrodl2 takes them."""
+    forcing, process = weather(days, sites), of_raw(PROCESS)
+    leaves = {}
+    for item in PROCESS.parameters:
+        shape = (days, sites, components) if item.name in VARYING else (sites, components)
+        leaves[item.name] = torch.randn(shape).requires_grad_()
+
+    def step() -> None:
+        result = simulate(process, forcing, leaves, warmup=days // 2, fluxes=("discharge",), backend="fused")
         torch.autograd.grad(result.fluxes["discharge"].mean(-1).square().mean(), list(leaves.values()))
 
     return step
@@ -118,15 +105,10 @@ def compare(discharge: Callable[[Tensor], Tensor], days: int, sites: int, compon
     """Print how far the two packages' discharge is apart with the same parameters, fixed in time."""
     raw = torch.randn(sites, len(PROCESS.parameters), components)
     routing = torch.zeros(sites, 2)
+    named = dict(zip(names(PROCESS.parameters), raw.unbind(1), strict=True))
     with torch.no_grad():
         theirs = discharge(torch.cat([raw.flatten(1), routing], -1).expand(days, -1, -1).contiguous())
-        result = simulate(
-            PROCESS,
-            weather(days, sites),
-            parameters_of(raw, PROCESS.parameters),
-            warmup=days // 2,
-            fluxes=("discharge",),
-        )
+        result = simulate(of_raw(PROCESS), weather(days, sites), named, warmup=days // 2)
     found = result.fluxes["discharge"].mean(-1)
     apart = float((theirs - found).abs().max() / found.abs().max())
     print(f"  with fixed parameters, discharge differs from hydrodl2's by {apart:.1e} of the largest at most")
@@ -154,7 +136,7 @@ def show(rows: Iterable[tuple[str, float]], against: float | None = None) -> Non
 def first_calls() -> None:
     """Print the time of the first call in a new process, without and with kernels on disk."""
     script = (
-        "import time, engine; begin = time.perf_counter(); engine.ours('fused', 20, 10, 16)();"
+        "import time, engine; begin = time.perf_counter(); engine.simulation('fused', 20, 10, 16)();"
         "print(time.perf_counter() - begin)"
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -183,31 +165,35 @@ def main() -> None:
         " forward + backward"
     )
 
-    steps = {"fused": ours("fused", *size)}
+    steps = {"fused": simulation("fused", *size)}
     if not options.quick:
-        steps["eager"] = ours("eager", *size)
-        if importlib.util.find_spec("hydrodl2"):
-            steps["hydrodl2 Hbv_1_1p"], discharge = peer(*size)
-            compare(discharge, *size)
-        else:
-            print("  hydrodl2 is not installed: not compared")
-    medians = in_turn(steps, options.repeats)
-    show(medians.items(), against=medians["fused"])
-    show([("fused, engine alone", in_turn({"": engine_alone(*size)}, 5 * options.repeats)[""])])
+        steps["eager"] = simulation("eager", *size)
+    turn(steps, options.repeats)
+    if not options.quick and importlib.util.find_spec("hydrodl2"):
+        theirs, discharge = peer(*size)
+        compare(discharge, *size)
+        turn({"fused, from raw numbers": from_raw(*size), "hydrodl2 Hbv_1_1p": theirs}, options.repeats)
+    elif not options.quick:
+        print("  hydrodl2 is not installed: not compared")
     first_calls()
     scaling(options.repeats)
 
 
+def turn(steps: dict[str, Step], repeats: int) -> None:
+    medians = in_turn(steps, repeats)
+    show(medians.items(), against=next(iter(medians.values())))
+
+
 def scaling(repeats: int) -> None:
     """Print how the time grows with days and with sites."""
-    print("Engine alone, 16 components, against the row before")
+    print("Fused, 16 components, against the row before")
     for rows in (
         [(days, 100) for days in (365, 730, 1460, 2920)],
         [(365, sites) for sites in (100, 200, 1000, 2000, 10000)],
     ):
         before = None
         for days, sites in rows:
-            seconds = in_turn({"": engine_alone(days, sites, 16)}, repeats)[""]
+            seconds = in_turn({"": simulation("fused", days, sites, 16)}, repeats)[""]
             show([(f"{days} days, {sites} sites", seconds)], against=before)
             before = seconds
 

@@ -53,22 +53,33 @@ def cluster(*, dashboard: bool = False) -> Iterator[None]:
         finally:
             ray.shutdown()
         return
-    if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
-        # Ray listens on every interface: nobody else has this token, and no file keeps it
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    folder = Path(tempfile.mkdtemp(prefix="thalweg-"))
+    with _private_token():
+        folder = Path(tempfile.mkdtemp(prefix="thalweg-"))
+        try:
+            _start(
+                address="local",
+                include_dashboard=dashboard,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=str(folder),
+                **options,
+            )
+            yield
+        finally:
+            ray.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _private_token() -> Iterator[None]:
+    """Let nobody else in, unless a token was given: Ray listens on every interface."""
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
+        yield
+        return
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # no file keeps it
     try:
-        _start(
-            address="local",
-            include_dashboard=dashboard,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=str(folder),
-            **options,
-        )
         yield
     finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+        os.environ.pop("RAY_AUTH_TOKEN", None)
 
 
 def _start(**options: Any) -> None:

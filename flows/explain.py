@@ -37,7 +37,7 @@ def lines(error: ValidationError, source: SpecFile | None = None) -> list[str]:
 def _follows(item: Any, items: Sequence[Any]) -> bool:
     """Tell whether a mistake is only the consequence of another, which has its own line."""
     if item["type"] == "too_short":  # items with a mistake were not counted
-        return len(item["input"]) >= item["ctx"]["min_length"]
+        return bool(len(item["input"]) >= item["ctx"]["min_length"])
     if item["type"] == "missing":  # a key that is there, misspelt
         *place, name = item["loc"]
         misspelt = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from thalweg.storage.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from thalweg.flows.experiment import Experiment
 
 MESSAGES_SHOWN = 12
 
@@ -76,6 +79,22 @@ def ingest_file(path: Path) -> Ingestion:
     quality = quality_report(store)
     snapshot = str(dataset.attrs["snapshot"])
     return Ingestion(store, dataset.sizes["site"], str(first), str(last), snapshot, quality)
+
+
+def make_store(experiment: Experiment) -> None:
+    """Make the store of an experiment that has a source, and say so.
+
+    Raises
+    ------
+    InputError
+        When the source is wrong.
+    """
+    from thalweg.storage.store import ingest
+
+    data = experiment.data
+    assert data.source is not None  # a check has refused otherwise
+    print(f"making {data.store} from {data.source.kind}", file=sys.stderr, flush=True)
+    ingest(Path(data.store), data.source.model_dump())
 
 
 def _store_and_source(spec: specfile.SpecFile) -> tuple[Path, Mapping[str, Any]]:

@@ -84,12 +84,9 @@ class Session:
         """Make the store from its source, if it is not there."""
         if self.jobs:
             return
-        from thalweg.storage.store import ingest
+        from thalweg.flows.ingestion import make_store
 
-        source = self.experiment.data.source
-        assert source is not None  # the check has refused otherwise
-        print(f"making {self.experiment.data.store} from {source.kind}", file=sys.stderr, flush=True)
-        ingest(Path(self.experiment.data.store), source.model_dump())
+        make_store(self.experiment)
         self.plan()
 
     def matrix(self) -> None:

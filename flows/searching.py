@@ -47,10 +47,9 @@ def search_experiment(
         raise InputError(f"{path}: has no `search` section; give it one with `model` and `space`")
     count = check_cost(experiment.search, yes=yes)
     if checked.dataset is None:
-        from thalweg.flows.ingestion import ingest_file
+        from thalweg.flows.ingestion import make_store
 
-        print(f"making {experiment.data.store}", file=sys.stderr, flush=True)
-        ingest_file(path)
+        make_store(experiment)
         checked = check(path, changes)
         checked.raise_problems()
     cell = search.search_cell(experiment, checked.folds)

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 WAIT_SECONDS = 120.0  # a cold start took up to 20 s on two busy cores
 STOP_SECONDS = 10.0
@@ -169,20 +170,22 @@ def _healthy(url: str) -> bool:
 
 def _serve(descriptor: int) -> None:
     """Run in the child: serve on the given socket until the parent closes the pipe."""
-    import uvicorn
-    from prefect.server.api.server import create_app
-
-    config = uvicorn.Config(create_app(final=True, webserver_only=True), log_level="warning", lifespan="on")
-    server = uvicorn.Server(config)
+    serving: list[Any] = []
 
     def leave_with_parent() -> None:
         sys.stdin.buffer.read()
-        server.should_exit = True
-        time.sleep(STOP_SECONDS / 2)
+        for server in serving:
+            server.should_exit = True
+            time.sleep(STOP_SECONDS / 2)
         os._exit(0)
 
     threading.Thread(target=leave_with_parent, daemon=True).start()
-    server.run(sockets=[socket.socket(fileno=descriptor)])
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    app = create_app(final=True, webserver_only=True)
+    serving.append(uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on")))
+    serving[0].run(sockets=[socket.socket(fileno=descriptor)])
 
 
 if __name__ == "__main__":

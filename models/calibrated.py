@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+
 from thalweg.models.inputs import Inputs
 from thalweg.models.model import Model, Prediction
 from thalweg.models.physics import simulate_routed, to_range
 from thalweg.models.process import ProcessModel
 from thalweg.models.routing import ROUTING
-from torch import Tensor, nn
 
 
 class Calibrated(Model):

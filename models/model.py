@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from thalweg.models.inputs import Inputs
 from torch import Tensor, nn
+
+from thalweg.models.inputs import Inputs
 
 
 @dataclass(frozen=True)

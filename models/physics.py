@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
+
 from thalweg.models.engine import Backend, simulate
 from thalweg.models.inputs import Inputs
 from thalweg.models.model import Prediction
 from thalweg.models.process import Parameter, ProcessModel, names
 from thalweg.models.routing import LENGTH, ROUTING, gamma_unit_hydrograph, route
-from torch import Tensor
 
 
 def to_range(raw: Tensor, parameter: Parameter) -> Tensor:

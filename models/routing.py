@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from thalweg.models.process import Parameter
 from torch import Tensor
+
+from thalweg.models.process import Parameter
 
 # Ranges of Feng et al. (2022), 10.1029/2022WR032404.
 ROUTING = (

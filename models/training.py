@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from thalweg.models.inputs import Inputs
 from thalweg.models.losses import LOSSES
 from thalweg.models.model import Model
 from thalweg.models.sampling import Windows
-from torch import Tensor
 
 
 class DivergenceError(RuntimeError):

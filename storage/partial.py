@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +39,7 @@ def written_beside(store: Path) -> Iterator[Path]:
             _flush(partial)
             _move(partial, store)
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            _remove(partial)
     except OSError as problem:
         if out_of_room(problem):
             place = next(folder for folder in store.absolute().parents if folder.is_dir())
@@ -49,6 +50,16 @@ def written_beside(store: Path) -> Iterator[Path]:
         if problem.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
             raise InputError(f"{store}: cannot be written: {problem.strerror}") from problem
         raise
+
+
+def _remove(partial: Path) -> None:
+    """Remove a folder, if it is there, for good."""
+    if not partial.exists():
+        return
+    # Zarr writes many chunks at once: when one fails, those under way still put their files there.
+    for pause in (0.0, 0.1, 0.5):
+        time.sleep(pause)
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _move(partial: Path, store: Path) -> None:

@@ -63,8 +63,9 @@ def simulate(
     ValueError
         When a name is missing or unknown, shapes disagree, or no day is left after warm-up.
     """
-    flux_names = names(process.fluxes) if fluxes is None else tuple(fluxes)
-    _check_names(process, forcing, parameters, initial, flux_names, tuple(states))
+    flux_names = names(process.fluxes) if fluxes is None else tuple(dict.fromkeys(fluxes))
+    state_names = tuple(dict.fromkeys(states))
+    _check_names(process, forcing, parameters, initial, flux_names, state_names)
     series = {name: t if t.dim() == 3 else t.unsqueeze(-1) for name, t in forcing.items()}
     days, shape = _common_shape(process, series, parameters, initial or {})
     if not 0 <= warmup < days:
@@ -76,7 +77,7 @@ def simulate(
         for item in process.states
     }
     run = _backend(process, [*series.values(), *parameters.values(), *state.values()], backend)
-    return Simulation(*run(process, series, dict(parameters), state, flux_names, tuple(states), warmup))
+    return Simulation(*run(process, series, dict(parameters), state, flux_names, state_names, warmup))
 
 
 def _backend(process: ProcessModel, tensors: Sequence[Tensor], backend: Backend) -> eager.Run:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from thalweg.models.inputs import Inputs
 from thalweg.models.model import Model, Prediction
 from thalweg.models.networks.lstm import SequenceNetwork
@@ -11,7 +13,6 @@ from thalweg.models.networks.mlp import mlp
 from thalweg.models.physics import simulate_routed, to_range
 from thalweg.models.process import Parameter, ProcessModel
 from thalweg.models.routing import ROUTING
-from torch import Tensor
 
 
 class Hybrid(Model):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+
 from thalweg.models.inputs import Inputs
 from thalweg.models.model import Model, Prediction
-from torch import Tensor, nn
 
 
 class SequenceNetwork(nn.Module):

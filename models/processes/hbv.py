@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+
 from thalweg.models.process import Balance, Parameter, ProcessModel, State, Variable
 
 # Keeps the slope of a power finite where its base goes to zero; it never enters a flux of water.

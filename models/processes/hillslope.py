@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+
 from thalweg.models.process import Balance, Parameter, ProcessModel, State, Variable
 from thalweg.models.processes.hbv import SMALLEST_BASE
 

@@ -38,7 +38,9 @@ def test_help_is_quick_and_names_every_command():
 
 def test_nothing_heavy_is_imported_for_the_parser():
     heavy = ("torch", "ray", "prefect", "xarray", "pandas", "pydantic", "rich")
-    code = f"import sys, thalweg.flows.cli as cli; cli.parser(); print([m for m in {heavy} if m in sys.modules])"
+    code = (
+        f"import sys, thalweg.flows.cli as cli; cli.parser(); print([m for m in {heavy} if m in sys.modules])"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
 

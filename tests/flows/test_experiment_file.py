@@ -1,12 +1,16 @@
 """The experiment file: what is read, what is refused and how that is said."""
 
 import pickle
+import sys
 from datetime import date
+from pathlib import Path
 
 import pytest
 
 from thalweg.flows.experiment import Experiment, load_experiment, override
 from thalweg.storage.errors import InputError
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 HEAD = """\
 name: sample
@@ -203,3 +207,23 @@ def test_override_refuses(content, key, value, says):
     with pytest.raises(InputError) as caught:
         override(Experiment.model_validate(content), {key: value})
     assert says in str(caught.value)
+
+
+def test_training_has_every_option_of_the_trainer():
+    from dataclasses import fields
+    from typing import get_args
+
+    from thalweg.flows.model_spec import Training
+    from thalweg.models.training import OPTIMIZERS, TrainingOptions
+
+    keys = Training.model_fields
+    for option in fields(TrainingOptions):
+        assert keys[option.name].default == option.default, option.name
+    assert set(get_args(keys["optimizer"].annotation)) == set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_example_reads(path, monkeypatch):
+    monkeypatch.chdir(EXAMPLES.parent)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(EXAMPLES.parent)])
+    assert load_experiment(path).models

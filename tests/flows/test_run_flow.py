@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ SMALL = {"epochs": 1, "steps_per_epoch": 1, "window": 90, "warmup": 90, "batch_s
 def results(tmp_path_factory, twin_store, ray_cluster, prefect_server):
     """A working directory in which an experiment was run."""
     place = tmp_path_factory.mktemp("results")
+    started = datetime.now(UTC).isoformat()
     content = {
         "name": "small",
         "data": {
@@ -46,7 +48,7 @@ def results(tmp_path_factory, twin_store, ray_cluster, prefect_server):
         patch.chdir(place)
         patch.setenv("PREFECT_API_URL", prefect_server.url)
         session = run_experiment(Session(Path("small.yaml"), Path("runs")))
-    return place, session
+    return place, session, started, datetime.now(UTC).isoformat()
 
 
 @pytest.fixture
@@ -81,13 +83,17 @@ def test_the_store_was_made_and_all_cells_are_done(in_results):
 def test_prefect_knows_the_flow(results, prefect_server):
     import httpx
 
-    flows = httpx.post(f"{prefect_server.url}/flow_runs/filter", json={}).json()
-    assert [(flow["name"], flow["state_type"]) for flow in flows if flow["name"] == "small"] == [
-        ("small", "COMPLETED")
-    ]
-    artifacts = httpx.post(f"{prefect_server.url}/artifacts/filter", json={}).json()
-    table = next(item for item in artifacts if item["key"] == "skill-small")
-    assert {row["model"] for row in json.loads(table["data"])} == {"hybrid", "climatology", "persistence"}
+    created = {"start_time": {"after_": results[2], "before_": results[3]}}
+    flows = httpx.post(f"{prefect_server.url}/flow_runs/filter", json={"flow_runs": created}).json()
+    assert [(flow["name"], flow["state_type"]) for flow in flows] == [("small", "COMPLETED")]
+    run = {"artifacts": {"flow_run_id": {"any_": [flows[0]["id"]]}}}
+    artifacts = httpx.post(f"{prefect_server.url}/artifacts/filter", json=run).json()
+    assert [item["key"] for item in artifacts] == ["skill-small"]
+    assert {row["model"] for row in json.loads(artifacts[0]["data"])} == {
+        "hybrid",
+        "climatology",
+        "persistence",
+    }
 
 
 def test_the_log_is_in_a_file(results):
@@ -171,7 +177,7 @@ def test_interrupted_in_the_terminal_and_resumed(
 ):
     content["models"] = {"physics": {"kind": "calibrated", "components": 4}}
     content["splits"] = content["splits"][:1]
-    content["training"] |= {"epochs": 12, "steps_per_epoch": 4}
+    content["training"] |= {"epochs": 400, "steps_per_epoch": 4}
     write(content)
     environment = {**os.environ, "PREFECT_API_URL": prefect_server.url}
     start = [sys.executable, "-m", "thalweg.flows.cli", "run", "experiment.yaml"]
@@ -189,11 +195,11 @@ def test_interrupted_in_the_terminal_and_resumed(
     assert "Traceback" not in said
     assert json.loads(status.read_text())["state"] == "stopped"
     before = (status.parent / "history.csv").read_text().splitlines()
-    assert 3 <= len(before) < 13
+    assert 3 <= len(before) < 401
     monkeypatch.setenv("PREFECT_API_URL", prefect_server.url)
     session = run_experiment(Session(Path("experiment.yaml"), Path("runs")))
     assert [job.state for job in session.jobs] == ["done"]
     assert json.loads(status.read_text())["state"] == "done"
     after = (status.parent / "history.csv").read_text().splitlines()
     assert after[: len(before) - 1] == before[:-1]  # the epochs before were not trained again
-    assert len(after) == 13
+    assert len(after) == 401

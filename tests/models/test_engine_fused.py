@@ -389,6 +389,37 @@ def test_no_sites_and_one_day():
     assert simulate(Bucket(), *bucket_inputs(days=1), backend="fused").fluxes["outflow"].shape == (1, 3, 2)
 
 
+def test_without_gradients_and_in_inference_mode():
+    class Fresh(Bucket):
+        """Traced here for the first time."""
+
+    with torch.inference_mode():
+        result = simulate(Fresh(), *bucket_inputs(), backend="fused")
+    assert not result.fluxes["outflow"].requires_grad
+    rain, parameters = bucket_inputs()
+    parameters["recession"].requires_grad_()
+    with torch.no_grad():
+        assert not simulate(Fresh(), rain, parameters, backend="fused").fluxes["outflow"].requires_grad
+
+
+def test_a_graph_is_used_once_unless_kept():
+    rain, parameters = bucket_inputs()
+    parameters["recession"].requires_grad_()
+    outflow = simulate(Bucket(), rain, parameters, backend="fused").fluxes["outflow"].sum()
+    outflow.backward(retain_graph=True)
+    once = parameters["recession"].grad.clone()
+    outflow.backward()
+    torch.testing.assert_close(parameters["recession"].grad, 2 * once)
+    with pytest.raises(RuntimeError, match="second time"):
+        outflow.backward()
+
+
+def test_names_asked_for_twice_are_given_once():
+    result = simulate(Bucket(), *bucket_inputs(), fluxes=("outflow", "outflow"), states=("storage",) * 2)
+    assert list(result.fluxes) == ["outflow"]
+    assert list(result.states) == ["storage"]
+
+
 def bucket_with(step):
     return type("Odd", (Bucket,), {"step": step})()
 

@@ -1,6 +1,7 @@
 """HBV against hand calculation of the published equations."""
 
 import torch
+
 from thalweg.models.engine import simulate
 from thalweg.models.processes import find_process
 

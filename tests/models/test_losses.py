@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from thalweg.models.losses import LOSSES, SMALLEST_DEVIATION
 
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from thalweg.models.engine import simulate
 from thalweg.models.process import (
     Balance,

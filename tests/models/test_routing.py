@@ -1,4 +1,5 @@
 import torch
+
 from thalweg.models.routing import LENGTH, gamma_unit_hydrograph, route
 
 

@@ -6,6 +6,7 @@ import time
 
 import pytest
 import torch
+
 from thalweg.models.calibrated import Calibrated
 from thalweg.models.hybrids import Hybrid
 from thalweg.models.inputs import Inputs

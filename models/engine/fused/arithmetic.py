@@ -11,6 +11,7 @@ Floating-Point Arithmetic, chapter 10: log2(m 2^e) = e + log2(m), 2^p = 2^n 2^f 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -71,10 +72,15 @@ class Precision:
 
 @dataclass
 class Expansion:
-    """Rewrites a program without ``exp log pow tanh``."""
+    """Rewrites a program without ``exp log pow tanh``.
+
+    The values made in their place are ``careful``: they make up for each other's rounding, so none
+    may be rounded in another way.
+    """
 
     precision: Precision
     program: Program = field(default_factory=Program)
+    careful: set[int] = field(default_factory=set)
     _range: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     def rewrite(self, program: Program) -> Program:
@@ -94,7 +100,9 @@ class Expansion:
         if node.operation == "zero":
             return p.constant(0.0)
         if node.operation in ("exp", "log", "pow", "power_below", "tanh"):
+            before = len(p.nodes)
             made: int = getattr(self, f"_{node.operation}")(*arguments)
+            self.careful.update(range(before, len(p.nodes)))
             return made
         if node.operation == "eq" and self._never_equal(*arguments):
             return p.never()
@@ -233,7 +241,5 @@ class Expansion:
 
 
 def _as_single(value: float) -> float:
-    import struct
-
     single: float = struct.unpack("f", struct.pack("f", value))[0]
     return single

@@ -75,8 +75,8 @@ class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, task: Task, *tensors: Tensor) -> tuple[Tensor, ...]:
         results, plan, record = _forward(task, tensors, _needed(task, ctx.needs_input_grad[1:]))
-        ctx.task, ctx.plan, ctx.record = task, plan, record
-        ctx.save_for_backward(*tensors)
+        ctx.task, ctx.plan = task, plan
+        ctx.save_for_backward(record, *tensors)
         ctx.set_materialize_grads(False)
         return results
 
@@ -85,7 +85,8 @@ class _Fused(torch.autograd.Function):
     def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
         if all(g is None for g in given):
             return (None,) * (1 + len(ctx.task.inputs))
-        gradients = _backward(ctx.task, ctx.plan, ctx.saved_tensors, ctx.record, given)
+        record, *tensors = ctx.saved_tensors
+        gradients = _backward(ctx.task, ctx.plan, tensors, record, given)
         return (None, *(gradients.get(name) for name in ctx.task.inputs))
 
 

@@ -18,7 +18,7 @@ import llvmlite.binding as llvm
 
 from thalweg.models.engine.fused.emit import Vector
 
-# Machine code: raise it when what surrounds the text changes, such as the options below.
+# Raise it when what is not in the text changes, such as the options of the compiler below.
 FORMAT = 1
 
 Run = Callable[[int], None]
@@ -114,9 +114,12 @@ def _key(text: str) -> str:
 
 
 def _read(key: str) -> bytes | None:
-    """Give machine code from disk, unless it is absent or damaged."""
+    """Give machine code from disk, unless it is absent, damaged or somebody else's."""
     try:
-        content = (cache_folder() / f"{key}.o").read_bytes()
+        path = cache_folder() / f"{key}.o"
+        content = path.read_bytes()
+        if hasattr(os, "getuid") and path.stat().st_uid not in (os.getuid(), 0):
+            return None
     except OSError:
         return None
     digest, code = content[:32], content[32:]
@@ -124,16 +127,27 @@ def _read(key: str) -> bytes | None:
 
 
 def _write(key: str, text: str, code: bytes) -> None:
-    """Keep machine code on disk, whole or not at all; a read-only disk costs only time."""
+    """Keep machine code on disk, and its text beside it; a read-only disk costs only time."""
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for suffix, content in (("ll", text.encode()), ("o", hashlib.sha256(code).digest() + code)):
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=".new-", delete=False) as file:
-                file.write(content)
-            Path(file.name).replace(folder / f"{key}.{suffix}")
+        _write_whole(folder / f"{key}.ll", text.encode())
+        _write_whole(folder / f"{key}.o", hashlib.sha256(code).digest() + code)
     except OSError:
         return
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that other processes see all of it or nothing."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
+        new = Path(file.name)
+        try:
+            file.write(content)
+            file.close()
+            new.replace(path)
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
 
 
 @functools.cache

@@ -13,9 +13,10 @@ def lowered(program: Program, single: bool) -> tuple[Program, frozenset[int]]:
     tie (an empty store, a soil at its capacity), the last bit decides which way a gradient flows.
     Gradients themselves are linear in what is given and may fuse products with sums.
     """
-    expanded = Expansion(Precision(single)).rewrite(_for_gradients(program))
+    expansion = Expansion(Precision(single))
+    expanded = expansion.rewrite(_for_gradients(program))
     everything = expanded.reachable(expanded.outputs.values())
-    return expanded, frozenset(everything) - _exact(expanded)
+    return expanded, frozenset(everything) - _exact(expanded) - expansion.careful
 
 
 def _exact(program: Program) -> set[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
 import sys
 from collections.abc import Callable, Sequence
@@ -26,6 +27,10 @@ FILLED = frozenset(
     for name in ("full", "zeros", "ones", "empty")
     for prefix, suffix in (("", ""), ("", "_like"), ("new_", ""))
 ) | {"scalar_tensor"}
+# Options that say how a tensor is made, not what is in it.
+WITHOUT_EFFECT = frozenset(
+    ("dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking", "implicit")
+)
 
 
 class UnsupportedOperation(NotImplementedError):  # noqa: N818 - named for what it reports
@@ -45,28 +50,17 @@ def trace(process: ProcessModel, dtype: torch.dtype) -> Program:
     UnsupportedOperation
         Naming the operation, why it cannot be compiled, and the line of the step.
     """
-    groups = {
-        "forcing": {name: torch.ones(EXAMPLE_SHAPE, dtype=dtype) for name in names(process.forcings)},
-        "state": {s.name: torch.full(EXAMPLE_SHAPE, s.initial, dtype=dtype) for s in process.states},
-        "parameter": {
-            p.name: torch.full(EXAMPLE_SHAPE, (p.lower + p.upper) / 2, dtype=dtype)
-            for p in process.parameters
-        },
-    }
-    leaves = {
-        f"{kind}.{name}": tensor.requires_grad_()
-        for kind, group in groups.items()
-        for name, tensor in group.items()
-    }
     recorder = _Recorder(process, dtype)
-    for name, tensor in leaves.items():
-        recorder.name(tensor, name)
     with torch.inference_mode(False), torch.enable_grad():
+        leaves = _examples(process, dtype)
+        named = {f"{kind}.{name}": t for kind, group in leaves.items() for name, t in group.items()}
+        for name, tensor in named.items():
+            recorder.name(tensor, name)
         with recorder:
             state, flux = process.step(
-                process.Forcing(**groups["forcing"]),
-                process.CurrentState(**groups["state"]),
-                process.Parameters(**groups["parameter"]),
+                process.Forcing(**leaves["forcing"]),
+                process.CurrentState(**leaves["state"]),
+                process.Parameters(**leaves["parameter"]),
             )
         recorder.in_step = False
         results = {
@@ -74,8 +68,21 @@ def trace(process: ProcessModel, dtype: torch.dtype) -> Program:
             **{f"flux.{n}": t for n, t in zip(names(process.fluxes), flux, strict=True)},
         }
         _record_results(recorder, results)
-        _record_derivative(recorder, leaves, results)
+        _record_derivative(recorder, named, results)
     return recorder.program
+
+
+def _examples(process: ProcessModel, dtype: torch.dtype) -> dict[str, dict[str, Tensor]]:
+    """Give any numbers that a step can be run on; which ones makes no difference to what it does."""
+
+    def full(value: float) -> Tensor:
+        return torch.full(EXAMPLE_SHAPE, value, dtype=dtype, device="cpu", requires_grad=True)
+
+    return {
+        "forcing": {name: full(1.0) for name in names(process.forcings)},
+        "state": {item.name: full(item.initial) for item in process.states},
+        "parameter": {item.name: full((item.lower + item.upper) / 2) for item in process.parameters},
+    }
 
 
 def _record_results(recorder: _Recorder, results: dict[str, Tensor]) -> None:
@@ -88,15 +95,14 @@ def _record_results(recorder: _Recorder, results: dict[str, Tensor]) -> None:
 
 def _record_derivative(recorder: _Recorder, leaves: dict[str, Tensor], results: dict[str, Tensor]) -> None:
     smooth = {name: tensor for name, tensor in results.items() if tensor.requires_grad}
-    given = {name: torch.ones(EXAMPLE_SHAPE, dtype=recorder.dtype) for name in smooth}
+    given = {name: torch.ones_like(tensor) for name, tensor in smooth.items()}
     for name, tensor in given.items():
         recorder.name(tensor, f"given.{name}")
     gradients: Sequence[Tensor | None] = [None] * len(leaves)
     if smooth:
         # A sum of products rather than `grad_outputs`, for which torch imports sympy: a second.
-        total = sum(
-            ((smooth[name] * given[name]).sum() for name in smooth), torch.zeros((), dtype=recorder.dtype)
-        )
+        products = [(smooth[name] * given[name]).sum() for name in smooth]
+        total = functools.reduce(torch.add, products)
         with recorder:
             gradients = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
     program = recorder.program
@@ -157,7 +163,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         entry = _entry(operation)
         if entry is None:
             raise self.error(f"uses {operation}, which the fused backend does not know", backward_hint=True)
-        options = {k: self._argument(v) for k, v in kwargs.items() if _matters(k)}
+        options = {k: self._argument(v) for k, v in kwargs.items() if k not in WITHOUT_EFFECT}
         index = entry(self.program, *(self._argument(a) for a in args), **options)
         if result.dtype == torch.bool and not self.program.is_condition(index):
             index = self.program.add("ne", index, self.program.constant(0.0))
@@ -217,18 +223,6 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _entry(operation: str) -> Callable[..., int] | None:
     return TABLE.get(operation) or TABLE.get(operation.removesuffix("_"))
-
-
-def _matters(option: str) -> bool:
-    return option not in (
-        "dtype",
-        "layout",
-        "device",
-        "pin_memory",
-        "memory_format",
-        "non_blocking",
-        "implicit",
-    )
 
 
 def _frame_of(code: CodeType | None) -> FrameType | None:
