@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+
 from thalweg.evaluation.tables import FEWEST_SITES, GROUP, groups, site_values
 
 BASEFLOW = ("baseflow_index_simulated", "baseflow_index_reference")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from scipy.signal import lfilter
+
 from thalweg.evaluation.moments import Array
 from thalweg.storage.errors import InputError
 

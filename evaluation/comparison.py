@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+
 from thalweg.evaluation.intervals import LEVEL, SAMPLES, Difference, paired_difference
 from thalweg.evaluation.skill import METRICS, Metric
 from thalweg.evaluation.tables import FEWEST_SITES, need, site_values

@@ -8,6 +8,7 @@ that were observed.
 from __future__ import annotations
 
 import numpy as np
+
 from thalweg.evaluation.moments import Array, Moments
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
+
 from thalweg.evaluation.moments import Array
 from thalweg.evaluation.skill import check_aligned
 from thalweg.storage.errors import InputError

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import find_peaks
+
 from thalweg.evaluation.efficiency import nse, ratio
 from thalweg.evaluation.moments import Array, Moments
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+
 from thalweg.evaluation.moments import Array
 
 LEVEL = 0.9

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+
 from thalweg.evaluation import efficiency, flow_regime
 from thalweg.evaluation.moments import Array, Moments
 from thalweg.storage.errors import InputError

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
 from thalweg.evaluation.audit import baseflow_check
 from thalweg.evaluation.comparison import Comparison, compare, compare_sites
 from thalweg.evaluation.intervals import LEVEL, SAMPLES, median_interval

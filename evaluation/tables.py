@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pandas as pd
+
 from thalweg.storage.errors import InputError
 
 GROUP = ["experiment", "model", "split"]

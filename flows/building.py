@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+
 from thalweg.flows.experiment import CalibratedModel, HybridModel, LstmModel, MlpNetwork
 from thalweg.models.calibrated import Calibrated
 from thalweg.models.hybrids import Hybrid
 from thalweg.models.model import Model
 from thalweg.models.networks import Lstm
 from thalweg.models.processes import find_process
-from torch import Tensor
 
 
 def build_model(
@@ -52,16 +53,17 @@ def build_model(
         return Calibrated(process, attributes, components=spec.components, target=target)
     network = spec.network
     if isinstance(network, MlpNetwork):
-        widths = {"hidden": network.hidden}
+        hidden, varying_hidden = network.hidden, 0
     else:
-        widths = {"hidden": network.static_hidden, "varying_hidden": network.hidden}
+        hidden, varying_hidden = network.static_hidden, network.hidden
     return Hybrid(
         process,
         width,
         variables,
         components=spec.components,
+        hidden=hidden,
         dropout=network.dropout,
         varying=spec.varying,
+        varying_hidden=varying_hidden,
         target=target,
-        **widths,
     )

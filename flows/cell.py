@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from thalweg.flows.building import build_model
-from thalweg.flows.experiment import FLOORS, Experiment
+from thalweg.flows.experiment import FLOORS, ClimatologyModel, Experiment, PersistenceModel
 from thalweg.flows.manifest import describe
 from thalweg.flows.outcome import write_floor, write_trained
 from thalweg.flows.prediction import predict, validation_score
@@ -102,9 +103,11 @@ def make_trainer(cell: Cell, prepared: Preparation, checkpoint: Path | None) -> 
     """
     training = cell.experiment.training_for(cell.model)
     data = prepared.training(training.warmup, training.window)
+    spec = cell.experiment.models[cell.model]
+    assert not isinstance(spec, ClimatologyModel | PersistenceModel)  # floors are not trained
     try:
         model = build_model(
-            cell.experiment.models[cell.model],
+            spec,
             attributes=data.inputs.attributes,
             forcings=prepared.forcings,
             target=prepared.target,

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +76,17 @@ def _private_token() -> Iterator[None]:
     if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
         yield
         return
-    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # no file keeps it
+    os.environ["RAY_AUTH_TOKEN"] = _token()
     try:
         yield
     finally:
         os.environ.pop("RAY_AUTH_TOKEN", None)
+
+
+@cache
+def _token() -> str:
+    """Give the token of this process, which Ray reads once; no file keeps it."""
+    return secrets.token_hex(32)
 
 
 def _start(**options: Any) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from torch import Tensor
+
 from thalweg.evaluation.baseflow import baseflow_index
 from thalweg.evaluation.floors import climatology, persistence
 from thalweg.evaluation.skill import skill
@@ -13,10 +16,10 @@ from thalweg.flows.preparation import Preparation, Record
 from thalweg.models.calibrated import Calibrated
 from thalweg.models.hybrids import Hybrid
 from thalweg.models.model import Model, Prediction
+from thalweg.models.process import Parameter, State, Variable
 from thalweg.models.routing import ROUTING
 from thalweg.storage.atomic import write_text
 from thalweg.storage.results import write_fluxes, write_metrics, write_parameters, write_predictions
-from torch import Tensor
 
 
 def write_trained(prediction: Prediction, model: Model, prepared: Preparation, folder: Path) -> None:
@@ -65,7 +68,11 @@ def write_floor(kind: str, prepared: Preparation, folder: Path) -> None:
 
 
 def _write_tested(
-    simulated: xr.DataArray, record: Record, prepared: Preparation, folder: Path, extra: dict[str, tuple]
+    simulated: xr.DataArray,
+    record: Record,
+    prepared: Preparation,
+    folder: Path,
+    extra: dict[str, Any],
 ) -> None:
     observed = _series(record.target, record, prepared, "mm/day")
     write_predictions(folder, xr.Dataset({"simulated": simulated, "observed": observed}))
@@ -102,5 +109,10 @@ def _site_coordinates(record: Record, prepared: Preparation) -> dict[str, object
 
 def _units(model: Calibrated | Hybrid) -> dict[str, str]:
     process = model.process
-    declared = (*process.parameters, *process.fluxes, *process.states, *ROUTING)
+    declared: tuple[Parameter | State | Variable, ...] = (
+        *process.parameters,
+        *process.fluxes,
+        *process.states,
+        *ROUTING,
+    )
     return {item.name: item.units for item in declared}

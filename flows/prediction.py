@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+
 from thalweg.flows.preparation import Record
 from thalweg.models.model import Model, Prediction
-from torch import Tensor
 
 CHUNK_SITES = 64  # sites simulated at once: bounds memory, changes no number
 

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from torch import Tensor
+
 from thalweg.flows.experiment import Experiment
 from thalweg.models.inputs import Inputs
 from thalweg.models.training import TrainingData
@@ -17,7 +19,6 @@ from thalweg.storage.attributes import default_attributes
 from thalweg.storage.errors import InputError
 from thalweg.storage.splits import Fold, Part
 from thalweg.storage.statistics import Statistics, fit_statistics
-from torch import Tensor
 
 
 @dataclass(frozen=True)

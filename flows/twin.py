@@ -7,10 +7,13 @@ Used as a source of a store::
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+
 from thalweg.models.engine import simulate
 from thalweg.models.process import Parameter, names
 from thalweg.models.processes import find_process
@@ -72,7 +75,7 @@ def twin(
     error = np.exp(noise * random.standard_normal(truth["discharge"].shape) - noise**2 / 2)
     series = {**forcing, "discharge": truth["discharge"] * error}
 
-    def daily(values: np.ndarray, role: str, units: str) -> tuple:
+    def daily(values: np.ndarray, role: str, units: str) -> Any:
         return ("site", "time"), values.astype(np.float32), {"role": role, "units": units}
 
     variables = {

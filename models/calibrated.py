@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from thalweg.models.inputs import Inputs
 from thalweg.models.model import Model, Prediction
-from thalweg.models.physics import simulate_routed, to_range
+from thalweg.models.physics import simulate_routed
 from thalweg.models.process import ProcessModel
 from thalweg.models.routing import ROUTING
 
@@ -50,12 +50,8 @@ class Calibrated(Model):
     def forward(self, inputs: Inputs, warmup: int, details: bool = False) -> Prediction:
         """Simulate; see :class:`Model`."""
         site = self._parameter_site(inputs)
-        parameters = {
-            item.name: to_range(self.raw[i, site], item) for i, item in enumerate(self.process.parameters)
-        }
-        routing = {
-            item.name: to_range(raw[site], item) for item, raw in zip(ROUTING, self.raw_routing, strict=False)
-        }
+        parameters = {item.name: self.raw[i, site] for i, item in enumerate(self.process.parameters)}
+        routing = {item.name: raw[site] for item, raw in zip(ROUTING, self.raw_routing, strict=False)}
         return simulate_routed(
             self.process, inputs, parameters, routing, target=self.target, warmup=warmup, details=details
         )

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from thalweg.models.engine import Backend, simulate
 from thalweg.models.inputs import Inputs
 from thalweg.models.model import Prediction
-from thalweg.models.process import Parameter, ProcessModel, names
+from thalweg.models.process import ProcessModel, names
+from thalweg.models.raw import of_raw, to_range
 from thalweg.models.routing import LENGTH, ROUTING, gamma_unit_hydrograph, route
-
-
-def to_range(raw: Tensor, parameter: Parameter) -> Tensor:
-    """Map any real number into the parameter's range by a scaled sigmoid (same shape).
-
-    The gradient is finite everywhere and tends to zero at the bounds.
-    """
-    return parameter.lower + (parameter.upper - parameter.lower) * torch.sigmoid(raw)
 
 
 def simulate_routed(
     process: ProcessModel,
     inputs: Inputs,
-    parameters: Mapping[str, Tensor],
-    routing: Mapping[str, Tensor],
+    raw: Mapping[str, Tensor],
+    raw_routing: Mapping[str, Tensor],
     *,
     target: str,
     warmup: int,
@@ -37,16 +29,18 @@ def simulate_routed(
 
     Parameters
     ----------
-    parameters : ``(site, component)`` or ``(time, site, component)``, physical units, by name.
-    routing : ``(site,)`` by name, see :data:`thalweg.models.routing.ROUTING`; empty for none.
+    raw : ``(site, component)`` or ``(time, site, component)`` by name of the parameter: any numbers,
+        mapped into the parameters' ranges by :func:`thalweg.models.raw.to_range`.
+    raw_routing : ``(site,)`` by name of :data:`thalweg.models.routing.ROUTING`, likewise; empty for none.
     target : the flux that is observed at the gauge (mm/day).
     warmup : days before the result; those that feed the routing keep their gradient.
     """
+    routing = {item.name: to_range(raw_routing[item.name], item) for item in ROUTING if raw_routing}
     lead = min(LENGTH - 1, warmup) if routing else 0
     result = simulate(
-        process,
+        of_raw(process),
         {name: inputs.forcing[name] for name in names(process.forcings)},
-        parameters,
+        raw,
         warmup=warmup - lead,
         fluxes=None if details else (target,),
         states=names(process.states) if details else (),
@@ -54,10 +48,12 @@ def simulate_routed(
     )
     simulated = result.fluxes[target].mean(-1)
     if routing:
-        hydrograph = gamma_unit_hydrograph(*(routing[item.name] for item in ROUTING))
+        shape, timescale = (routing[item.name] for item in ROUTING)
+        hydrograph = gamma_unit_hydrograph(shape, timescale)
         simulated = route(simulated, hydrograph)
     if not details:
         return Prediction(simulated[lead:])
+    parameters = {item.name: to_range(raw[item.name], item) for item in process.parameters}
     return Prediction(
         simulated[lead:],
         fluxes={name: flux[lead:].mean(-1) for name, flux in result.fluxes.items()},

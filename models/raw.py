@@ -6,14 +6,24 @@ import copy
 import functools
 from typing import Any, cast
 
-from thalweg.models.physics import to_range
-from thalweg.models.process import ProcessModel
+import torch
+from torch import Tensor
+
+from thalweg.models.process import Parameter, ProcessModel
+
+
+def to_range(raw: Tensor, parameter: Parameter) -> Tensor:
+    """Map any real number into the parameter's range by a scaled sigmoid (same shape).
+
+    The gradient is finite everywhere and tends to zero at the bounds.
+    """
+    return parameter.lower + (parameter.upper - parameter.lower) * torch.sigmoid(raw)
 
 
 def of_raw(process: ProcessModel) -> ProcessModel:
     """Give the process that takes any real number for each parameter, as a network puts them out.
 
-    It maps them into their ranges with :func:`thalweg.models.physics.to_range` inside the step. For
+    It maps them into their ranges with :func:`to_range` inside the step. For
     parameters that vary in time this saves several passes over arrays of ``(time, site, component)``,
     which take longer than the simulation; the results are the same.
     """

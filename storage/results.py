@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
+
 from thalweg.storage.errors import InputError
 from thalweg.storage.run import RUN_NAME, Run
 from thalweg.storage.run_folder import (

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import xarray as xr
+
 from thalweg.storage.run_folder import FORMAT, HISTORY_COLUMNS, PLACE_COLUMNS
 
 RUN_NAME = re.compile(r"(?P<model>.+?)--(?P<split>.+?)--(?P<fold>.+)--s(?P<seed>\d+)")

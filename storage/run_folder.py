@@ -27,8 +27,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from thalweg.storage import atomic
 from zarr.codecs import BloscCodec
+
+from thalweg.storage import atomic
 
 FORMAT = 1
 STATES = ("waiting", "running", "done", "failed", "stopped")

@@ -10,7 +10,7 @@ from thalweg.models.inputs import Inputs
 from thalweg.models.model import Model, Prediction
 from thalweg.models.networks.lstm import SequenceNetwork
 from thalweg.models.networks.mlp import mlp
-from thalweg.models.physics import simulate_routed, to_range
+from thalweg.models.physics import simulate_routed
 from thalweg.models.process import Parameter, ProcessModel
 from thalweg.models.routing import ROUTING
 
@@ -67,12 +67,12 @@ class Hybrid(Model):
         parameters = self._by_name(raw[:, :n], self.static)
         if self.varying_network is not None:
             parameters |= self._by_name(self.varying_network(inputs, 0), self.varying)
-        routing = {item.name: to_range(raw[:, n + i], item) for i, item in enumerate(self.routing)}
+        routing = {item.name: raw[:, n + i] for i, item in enumerate(self.routing)}
         return simulate_routed(
             self.process, inputs, parameters, routing, target=self.target, warmup=warmup, details=details
         )
 
     def _by_name(self, raw: Tensor, items: Sequence[Parameter]) -> dict[str, Tensor]:
         """Split ``(..., parameter * component)`` into ``(..., component)`` for each parameter."""
-        split = raw.unflatten(-1, (len(items), self.components)).unbind(-2)
-        return {item.name: to_range(part, item) for item, part in zip(items, split, strict=True)}
+        split = raw.reshape(*raw.shape[:-1], len(items), self.components).unbind(-2)
+        return {item.name: part for item, part in zip(items, split, strict=True)}

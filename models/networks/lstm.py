@@ -22,7 +22,7 @@ class SequenceNetwork(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden, outputs)
         with torch.no_grad():
-            self.lstm.bias_hh_l0[hidden : 2 * hidden] = 3.0
+            dict(self.lstm.named_parameters())["bias_hh_l0"][hidden : 2 * hidden] = 3.0
 
     def forward(self, inputs: Inputs, warmup: int) -> Tensor:
         """Give ``(time - warmup, site, output)``; the warm-up days only set the cell's state."""

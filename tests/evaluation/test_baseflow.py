@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+
 from thalweg.evaluation.baseflow import baseflow, baseflow_index
 from thalweg.storage.errors import InputError
 

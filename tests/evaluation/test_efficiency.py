@@ -5,6 +5,7 @@ from __future__ import annotations
 import hydroeval
 import numpy as np
 import pytest
+
 from thalweg.evaluation.skill import METRICS
 
 S = np.array([[2.0, 4.0, 9.0]])

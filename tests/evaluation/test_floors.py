@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+
 from thalweg.evaluation.floors import climatology, persistence
 from thalweg.storage.errors import InputError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from thalweg.evaluation.skill import METRICS
 
 REGIME = [name for name, metric in METRICS.items() if metric.of == "series"]

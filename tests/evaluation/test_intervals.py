@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from thalweg.evaluation import intervals
 from thalweg.evaluation.intervals import median_interval, paired_difference
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from thalweg.evaluation.moments import Moments, exact_sum
 from thalweg.evaluation.skill import METRICS, skill_of_moments
 

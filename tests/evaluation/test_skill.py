@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+
 from thalweg.evaluation import skill as module
 from thalweg.evaluation.skill import METRICS, skill
 from thalweg.storage.errors import InputError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+
 from thalweg.evaluation.summary import baseflow_check, compare, compare_sites, site_values, summarize
 from thalweg.storage.errors import InputError
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+
 from thalweg.flows.cell import Cell, run_cell, train_cell
 from thalweg.flows.experiment import Experiment
 from thalweg.storage.errors import InputError

@@ -121,7 +121,7 @@ def test_the_manifest_reads_back(content):
             "search.model: 'k' is no trainable model here; there is h",
         ),
         (
-            "models: {h: {kind: lstm}}\nsearch: {model: h, space: {training.epochs: {choice: [1], integer: [1, 2]}}}",
+            "models: {h: {kind: lstm}}\nsearch: {model: h, space: {name: {choice: [1], integer: [1, 2]}}}",
             6,
             "must have exactly one of choice",
         ),

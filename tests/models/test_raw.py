@@ -1,9 +1,8 @@
 import torch
 
 from thalweg.models.engine import simulate
-from thalweg.models.physics import to_range
 from thalweg.models.processes import find_process
-from thalweg.models.raw import of_raw
+from thalweg.models.raw import of_raw, to_range
 
 
 def test_raw_numbers_give_what_their_parameters_give():

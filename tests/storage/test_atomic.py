@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from thalweg.storage import atomic
 from thalweg.storage.errors import InputError
 

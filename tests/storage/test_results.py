@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+
 from thalweg.storage import results
 from thalweg.storage.errors import InputError
 
