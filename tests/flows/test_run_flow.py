@@ -175,14 +175,14 @@ def test_failed_cells_are_reported(content, write, folder, ray_cluster, prefect_
 def test_interrupted_in_the_terminal_and_resumed(
     content, write, folder, prefect_server, ray_cluster, monkeypatch
 ):
-    content["models"] = {"physics": {"kind": "calibrated", "components": 4}}
+    content["models"] = {"lstm": {"kind": "lstm", "hidden": 4}}
     content["splits"] = content["splits"][:1]
     content["training"] |= {"epochs": 150, "steps_per_epoch": 4}
     write(content)
     environment = {**os.environ, "PREFECT_API_URL": prefect_server.url}
     start = [sys.executable, "-m", "thalweg.flows.cli", "run", "experiment.yaml"]
     process = subprocess.Popen(start, env=environment, stderr=subprocess.PIPE, text=True)
-    status = folder / "runs" / "small" / "physics--temporal--0--s1" / "status.json"
+    status = folder / "runs" / "small" / "lstm--temporal--0--s1" / "status.json"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         if status.exists() and (json.loads(status.read_text()).get("epoch") or 0) >= 2:
