@@ -24,7 +24,7 @@ def skill_table(
     floors: Sequence[str],
     look: Look,
 ) -> str:
-    """One row a model: the chosen metric with its interval drawn, then the medians of the others.
+    """One row a model, floors last: the chosen metric with its interval drawn, then the other medians.
 
     Parameters
     ----------
@@ -43,7 +43,8 @@ def skill_table(
         "<th>Sites</th>",
     ]
     rows = []
-    for model in chosen.rank(intervals["median"]).sort_values(na_position="last").index:
+    ranked = chosen.rank(intervals["median"]).sort_values(na_position="last").index
+    for model in sorted(ranked, key=lambda model: model in floors):
         row = intervals.loc[model]
         strong = ' class="best"' if model == best[chosen.name] else ""
         cells = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thalweg.flows.check import PARTS, Check
-from thalweg.flows.console import console, table
+from thalweg.flows.console import console, plural, table
 from thalweg.flows.space import count_trials
 
 
@@ -40,13 +40,11 @@ def _size(part: Any) -> dict[str, Any] | None:
 def describe(checked: Check) -> None:
     """Print the plan."""
     content, out = plan(checked), console()
-    models = ", ".join(
-        f"{name} ({len(seeds)} seed{'s' if len(seeds) > 1 else ''})"
-        for name, seeds in content["seeds"].items()
-    )
+    models = ", ".join(f"{name} ({plural(len(seeds), 'seed')})" for name, seeds in content["seeds"].items())
     if content["folds"]:
         out.print(
-            f"{content['experiment']}: {content['cells']} cells = {len(content['folds'])} folds x [{models}]",
+            f"{content['experiment']}: {plural(content['cells'], 'cell')} = "
+            f"{plural(len(content['folds']), 'fold')} x [{models}]",
             markup=False,
         )
         made = table("split", "fold", "train", "test", "validate")
@@ -57,7 +55,7 @@ def describe(checked: Check) -> None:
         out.print(f"{content['experiment']}: {models}", markup=False)
         out.print(f"{content['store']} will be made from its source; splits are checked then", markup=False)
     if content["trials"]:
-        out.print(f"search: {content['trials']:,} trials", markup=False)
+        out.print(f"search: {plural(content['trials'], 'trial')}", markup=False)
 
 
 def _part_text(part: dict[str, Any] | None) -> str:

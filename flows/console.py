@@ -59,6 +59,11 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, str, type(None))) else None
 
 
+def plural(count: int, word: str) -> str:
+    """Give ``1 cell``, ``1,200 cells``."""
+    return f"{count:,} {word}" + ("" if count == 1 else "s")
+
+
 def number(value: Any, digits: int = 3) -> str:
     """Give a number as text; nothing where it is missing."""
     missing = value is None or not isinstance(value, (int, float)) or not math.isfinite(value)

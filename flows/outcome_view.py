@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from thalweg.flows.console import plural
 from thalweg.flows.report import show_skill, skill_rows
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def show(session: Session) -> None:
     kept = sum(job.state == "kept" for job in session.jobs)
     done = sum(job.state == "done" for job in session.jobs)
     before = f", {kept} done before" if kept else ""
-    print(f"\n{done} of {len(session.jobs)} cells run{before}; results in {session.folder}")
+    print(f"\n{done} of {plural(len(session.jobs), 'cell')} run{before}; results in {session.folder}")
     for job in session.failed:
         print(f"failed: {job.name}: {job.message}", file=sys.stderr)
     if session.failed:

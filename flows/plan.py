@@ -28,6 +28,7 @@ class Job:
     Attributes
     ----------
     state : as in ``status.json``; ``kept`` for a run that was done before.
+    replaces : whether a run of another configuration is in the folder, which is to go.
     """
 
     cell: Cell
@@ -35,6 +36,7 @@ class Job:
     state: str = "waiting"
     message: str = ""
     attempts: int = 0
+    replaces: bool = False
 
     @property
     def name(self) -> str:
@@ -60,7 +62,7 @@ def make_jobs(cells: Sequence[Cell], root: Path, snapshot: str, *, force: bool =
     Parameters
     ----------
     root : folder of all runs; the experiment's runs are at ``root/<experiment>``.
-    force : remove runs of another configuration, instead of refusing them.
+    force : let runs of another configuration be replaced, instead of refusing them.
 
     Raises
     ------
@@ -76,7 +78,8 @@ def make_jobs(cells: Sequence[Cell], root: Path, snapshot: str, *, force: bool =
         run = Run(job.folder)
         if not run.manifest:
             continue
-        if not _same(run, cell, snapshot):
+        job.replaces = not _same(run, cell, snapshot)
+        if job.replaces:
             obstacles.append((run, changes(run.manifest, cell.experiment, cell.model, snapshot)))
         elif run.state == "done":
             job.state = "kept"
@@ -87,9 +90,15 @@ def make_jobs(cells: Sequence[Cell], root: Path, snapshot: str, *, force: bool =
             f"{run.path}{others} was made by another configuration (differs in {', '.join(keys[:6])}): "
             "give the experiment another name, or --force to replace it"
         )
-    for run, _ in obstacles:
-        shutil.rmtree(run.path)
     return jobs
+
+
+def remove_replaced(jobs: Sequence[Job]) -> None:
+    """Remove the runs of another configuration that are in the way."""
+    for job in jobs:
+        if job.replaces:
+            shutil.rmtree(job.folder)
+            job.replaces = False
 
 
 def _same(run: Run, cell: Cell, snapshot: str) -> bool:

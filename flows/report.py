@@ -21,8 +21,8 @@ def skill_table(runs: Sequence[Run]) -> pd.DataFrame:
 
     Returns
     -------
-    The table of :func:`thalweg.evaluation.summary.summarize`, with the columns of ``BESIDE`` added; best
-    first within each split.
+    The table of :func:`thalweg.evaluation.summary.summarize`, with the columns of ``BESIDE`` and ``floor``
+    added; best first within each split, floors after the models.
     """
     from thalweg.evaluation.summary import summarize
     from thalweg.storage.results import collect_metrics, collect_runs
@@ -32,16 +32,17 @@ def skill_table(runs: Sequence[Run]) -> pd.DataFrame:
         metrics[METRIC] = float("nan")
     made = summarize(metrics, METRIC, planned)
     for name in BESIDE:
-        known = summarize(metrics, name)["median"] if name in metrics.columns and len(metrics) else None
-        made[name] = float("nan") if known is None or len(known) != len(made) else known.to_numpy()
+        known = name in metrics.columns and len(metrics)
+        made[name] = summarize(metrics, name, planned, samples=1)["median"] if known else float("nan")
+    made["floor"] = made["kind"] == "floor"
     return made.sort_values(
-        ["experiment", "split", "median"], ascending=[True, True, False], ignore_index=True
+        ["experiment", "split", "floor", "median"], ascending=[True, True, True, False], ignore_index=True
     )
 
 
 def show_skill(made: pd.DataFrame) -> None:
     """Print the table, and below it what should make one doubt a row."""
-    right = ("NSE median [90 %]", "KGE", "bias %", "sites", "BFI r")
+    right = ("NSE median [90 %]", "KGE 2012", "bias %", "sites", "BFI r")
     left = ("experiment", "split", "model") if made["experiment"].nunique() > 1 else ("split", "model")
     notes = ("note",) if made["note"].any() else ()
     shown = table(*left, *right, *notes, right=right)
@@ -49,7 +50,7 @@ def show_skill(made: pd.DataFrame) -> None:
         column.no_wrap = True
     for row in skill_rows(made):
         shown.add_row(
-            *(row[name] for name in left),
+            *(row[name] + ("*" if name == "model" and row["floor"] else "") for name in left),
             interval(row),
             number(row["kge_2012"]),
             number(row["bias"], 1),
@@ -59,6 +60,8 @@ def show_skill(made: pd.DataFrame) -> None:
         )
     out = console()
     out.print(shown)
+    if made["floor"].any():
+        out.print("* a floor, not a model; persistence is told the flow of the day before", style="dim")
     if made["baseflow_flag"].any():
         out.print(
             "! matches discharge, yet does not tell rivers with much baseflow from those with little "

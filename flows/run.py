@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 from thalweg.flows import worker
 from thalweg.flows.check import check
 from thalweg.flows.cluster import cluster
+from thalweg.flows.console import plural
 from thalweg.flows.matrix import only_runner, run_jobs
-from thalweg.flows.plan import Job, cells_of, make_jobs
+from thalweg.flows.plan import Job, cells_of, make_jobs, remove_replaced
 from thalweg.flows.progress import Progress
 from thalweg.flows.server import SETTINGS, Server, configured_url, server
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from thalweg.flows.cell import Cell
 
 HOME = Path(".thalweg")
 
@@ -48,6 +51,8 @@ class Session:
     ) -> None:
         self.path, self.root, self.force, self.runner = path, root, force, runner
         self.changes = dict(changes or {})
+        self.cells: list[Cell] = []
+        self.snapshot = ""
         self.jobs: list[Job] = []
         self.table: pd.DataFrame | None = None
         self.plan()
@@ -66,9 +71,20 @@ class Session:
         self.experiment = checked.experiment
         self.folder = self.root / self.experiment.name
         if checked.dataset is not None:
-            cells = cells_of(self.experiment, checked.folds)
-            snapshot = str(checked.dataset.attrs.get("snapshot"))
-            self.jobs = make_jobs(cells, self.root, snapshot, force=self.force)
+            self.cells = cells_of(self.experiment, checked.folds)
+            self.snapshot = str(checked.dataset.attrs.get("snapshot"))
+            self.look()
+
+    def look(self) -> None:
+        """See which cells are done, as the run folders are now.
+
+        Raises
+        ------
+        InputError
+            When a run of another configuration is in the way.
+        """
+        if self.cells:
+            self.jobs = make_jobs(self.cells, self.root, self.snapshot, force=self.force)
 
     @property
     def failed(self) -> list[Job]:
@@ -91,6 +107,7 @@ class Session:
 
     def matrix(self) -> None:
         """Run the cells that are not done."""
+        remove_replaced(self.jobs)
         with Progress() as progress:
             run_jobs(self.jobs, self.experiment.resources, runner=self.runner, on_change=progress)
 
@@ -110,11 +127,10 @@ def run_experiment(session: Session) -> Session:
     if not session.needs_workers and configured_url() is None:
         session.report()  # nothing to do: no reason to start a server
         return session
-    kept = sum(job.state == "kept" for job in session.jobs)
-    count = f"{len(session.jobs) - kept} cells to run, {kept} done before" if session.jobs else "no store yet"
-    print(f"{session.experiment.name}: {count}; starting", file=sys.stderr, flush=True)
     home = HOME / "prefect"
     with only_runner(session.folder), server(home) as prefect_server, ExitStack() as stack:
+        session.look()  # another process may have run cells since
+        _announce(session)
         if session.needs_workers:
             stack.enter_context(cluster())  # takes seconds, in which the server comes up too
         prefect_server.wait()
@@ -126,6 +142,13 @@ def run_experiment(session: Session) -> Session:
             finally:
                 prefect_server.leave()
     return session
+
+
+def _announce(session: Session) -> None:
+    kept = sum(job.state == "kept" for job in session.jobs)
+    waiting = plural(len(session.jobs) - kept, "cell")
+    count = f"{waiting} to run, {kept} done before" if session.jobs else "no store yet"
+    print(f"{session.experiment.name}: {count}; starting", file=sys.stderr, flush=True)
 
 
 def _flow(session: Session) -> Any:

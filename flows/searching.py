@@ -10,7 +10,7 @@ from typing import Any
 from thalweg.flows import search
 from thalweg.flows.check import check
 from thalweg.flows.cluster import cluster
-from thalweg.flows.console import console, number, table
+from thalweg.flows.console import console, number, plural, table
 from thalweg.flows.matrix import only_runner
 from thalweg.flows.progress import Progress, Row
 from thalweg.flows.space import check_cost
@@ -54,8 +54,8 @@ def search_experiment(
         checked.raise_problems()
     cell = search.search_cell(experiment, checked.folds)
     print(
-        f"{experiment.search.algorithm}: {count} trials of {cell.model} on {cell.fold.split}, fold "
-        f"{cell.fold.fold}, {experiment.training_for(cell.model).epochs} epochs each",
+        f"{experiment.search.algorithm}: {plural(count, 'trial')} of {cell.model} on {cell.fold.split}, fold "
+        f"{cell.fold.fold}, {plural(experiment.training_for(cell.model).epochs, 'epoch')} each",
         file=sys.stderr,
         flush=True,
     )

@@ -69,6 +69,8 @@ def _footnote(scope: Scope, intervals: pd.DataFrame) -> str:
     if len(scope.seeds) > 1:
         facts.append(f"a site's value is its mean over seeds {', '.join(map(str, scope.seeds))}")
     facts.append("bold: best trained model")
+    if scope.floors:
+        facts.append("grey: floors, of which persistence is told the flow of the day before")
     facts += [f"{model}: {note}" for model, note in intervals["note"].dropna().items() if note]
     return " · ".join(facts)
 

@@ -10,7 +10,7 @@ import pytest
 from thalweg.flows.check import check
 from thalweg.flows.experiment import override
 from thalweg.flows.matrix import only_runner, run_jobs
-from thalweg.flows.plan import cells_of, make_jobs
+from thalweg.flows.plan import cells_of, make_jobs, remove_replaced
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import Run, find_runs
 
@@ -79,6 +79,9 @@ def test_another_configuration_is_refused_or_replaced(plan):
     assert "(differs in training.epochs)" in str(caught.value)
     assert "--force" in str(caught.value)
     replaced = plan(training__epochs=3, force=True)
+    assert (replaced[0].folder / "manifest.json").exists()  # goes only when its turn comes
+    remove_replaced(replaced)
+    assert not replaced[0].folder.exists()
     assert {job.cell.model: job.state for job in replaced} == {
         "physics": "waiting", "hybrid": "waiting", "climatology": "kept",
     }  # fmt: skip

@@ -179,7 +179,10 @@ def test_interrupted_in_the_terminal_and_resumed(
     content["splits"] = content["splits"][:1]
     content["training"] |= {"epochs": 150, "steps_per_epoch": 4}
     write(content)
-    environment = {**os.environ, "PREFECT_API_URL": prefect_server.url}
+    import ray
+
+    cluster = ray.get_runtime_context().gcs_address  # a cluster that is there is used
+    environment = {**os.environ, "PREFECT_API_URL": prefect_server.url, "RAY_ADDRESS": cluster}
     start = [sys.executable, "-m", "thalweg.flows.cli", "run", "experiment.yaml"]
     process = subprocess.Popen(start, env=environment, stderr=subprocess.PIPE, text=True)
     status = folder / "runs" / "small" / "lstm--temporal--0--s1" / "status.json"

@@ -69,7 +69,7 @@ def test_too_many_trials_start_nothing(spec):
 
 
 def test_random_trials_of_a_real_model(spec, ray_cluster, capsys):
-    changes = {"training.epochs": 1, "training.steps_per_epoch": 1}
+    changes = {"training.epochs": 1, "training.steps_per_epoch": 1, "resources.workers": 1}
     trials, folder = search_experiment(spec(trials=3), Path("runs"), changes)
     ranked = trials.ranked()
     assert [(trial.state, trial.epoch) for trial in ranked] == [("done", 1)] * 3
@@ -81,7 +81,7 @@ def test_random_trials_of_a_real_model(spec, ray_cluster, capsys):
     assert table["models.hybrid.components"].isin([1, 2, 3]).all()
     written = json.loads((folder / "search.json").read_text())
     assert written["best"]["values"] == ranked[0].values
-    assert "random: 3 trials of hybrid on temporal, fold 0, 1 epochs each" in capsys.readouterr().err
+    assert "random: 3 trials of hybrid on temporal, fold 0, 1 epoch each" in capsys.readouterr().err
     show_trials(trials, folder)
     text = capsys.readouterr().out
     pasted = yaml.safe_load(text[text.index("to paste:") + 9 :])
@@ -112,7 +112,7 @@ def test_a_grid_has_every_combination_and_says_what_failed(spec, ray_cluster, ca
 
 def test_bayesian_search_learns(spec, ray_cluster):
     space = {"training.learning_rate": {"log_uniform": [1e-4, 1.0]}}
-    trials, _ = search(spec(algorithm="bayesian", trials=24, space=space))
+    trials, _ = search(spec(algorithm="bayesian", trials=24, space=space), changes={"resources.workers": 1})
     # the score of the fake is highest at a learning rate of 0.01
     assert 0.004 < trials.ranked()[0].values["training.learning_rate"] < 0.025
     late = [trial.score for trial in sorted(trials.ranked(), key=lambda trial: trial.trial)[-8:]]
@@ -121,7 +121,9 @@ def test_bayesian_search_learns(spec, ray_cluster):
 
 
 def test_asha_cuts_the_worst_and_draws_by_the_seed(spec, ray_cluster):
-    trials, _ = search(spec(algorithm="asha", trials=9), changes={"training.epochs": 9})
+    trials, _ = search(
+        spec(algorithm="asha", trials=9), changes={"training.epochs": 9, "resources.workers": 1}
+    )
     states = [trial.state for trial in trials.ranked()]
     assert states[0] == "done"
     assert "cut" in states
