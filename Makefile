@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-all test-gpu lint types install lock clean
+.PHONY: demo test test-all lint types install lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/thalweg run examples/sample.yaml
@@ -16,10 +16,7 @@ test: $(INSTALLED)
 	$(BIN)/pytest
 
 test-all: $(INSTALLED)
-	$(BIN)/pytest -m "not gpu"
-
-test-gpu: $(INSTALLED)
-	$(BIN)/pytest -m gpu
+	$(BIN)/pytest -m ""
 
 install: $(INSTALLED)
 
