@@ -19,6 +19,7 @@ def build_model(
     spec: CalibratedModel | LstmModel | HybridModel,
     *,
     attributes: Tensor,
+    donors: Tensor,
     forcings: Sequence[str],
     target: str,
     scale: float,
@@ -29,6 +30,7 @@ def build_model(
     Parameters
     ----------
     attributes : ``(site, attribute)``, scaled, of the training sites.
+    donors : ``(site,)``, true for the training sites with observations.
     forcings : names of the forcings given to the model.
     target : name of the observed variable (mm/day), a flux of the process.
     scale : unit of a pure network's output (mm/day).
@@ -50,7 +52,9 @@ def build_model(
     if missing:
         raise ValueError(f"process {spec.process!r} needs {', '.join(missing)}: add it to data.forcings")
     if isinstance(spec, CalibratedModel):
-        return Calibrated(process, attributes, components=spec.components, target=target)
+        return Calibrated(process, attributes, donors, components=spec.components, target=target)
+    if width == 0:
+        raise ValueError("a hybrid maps attributes to parameters, and the store or data.attributes has none")
     network = spec.network
     if isinstance(network, MlpNetwork):
         hidden, varying_hidden = network.hidden, 0

@@ -109,6 +109,7 @@ def make_trainer(cell: Cell, prepared: Preparation, checkpoint: Path | None) -> 
         model = build_model(
             spec,
             attributes=data.inputs.attributes,
+            donors=torch.isfinite(data.observed).any(0),
             forcings=prepared.forcings,
             target=prepared.target,
             scale=float(data.deviation.mean()),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 from torch import Tensor
 
@@ -49,8 +50,9 @@ def write_trained(prediction: Prediction, model: Model, prepared: Preparation, f
         }
         varying = {n: _series(v, record, prepared, units[n]) for n, v in prediction.varying.items()}
         write_parameters(folder, xr.Dataset({**static, **varying}))
-        if "baseflow" in prediction.fluxes:
-            share = prediction.fluxes["baseflow"].sum(0) / prediction.fluxes[prepared.target].sum(0)
+        if {"baseflow", "discharge"} <= prediction.fluxes.keys():
+            share = prediction.fluxes["baseflow"].sum(0) / prediction.fluxes["discharge"].sum(0)
+            share = torch.where(torch.isfinite(share), share, torch.nan)  # a river without water has none
             extra["baseflow_index_simulated"] = ("site", share.numpy())
     _write_tested(simulated, record, prepared, folder, extra)
 
@@ -88,7 +90,9 @@ def _reference_baseflow(observed: xr.DataArray, prepared: Preparation) -> xr.Dat
     if "baseflow" not in prepared.dataset:
         return baseflow_index(observed)
     truth = prepared.dataset["baseflow"].sel(site=observed.site, time=observed.time)
-    return truth.sum("time").drop_vars(["latitude", "longitude", "region"]) / observed.sum("time")
+    return truth.where(observed.notnull()).sum("time").drop_vars(
+        ["latitude", "longitude", "region"]
+    ) / observed.sum("time")
 
 
 def _series(

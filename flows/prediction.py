@@ -38,7 +38,10 @@ def validation_score(model: Model, record: Record) -> float:
     known = torch.where(there, observed, 0.0)
     spread = torch.where(there, (known - known.sum(0) / count) ** 2, 0.0).sum(0)
     efficiency = 1 - torch.where(there, (simulated - known) ** 2, 0.0).sum(0) / spread
-    return float(efficiency[spread > 0].nanmedian())
+    defined = efficiency[spread > 0]
+    if len(defined) == 0:
+        return float("nan")
+    return float(torch.nan_to_num(defined, nan=-torch.inf).median())  # a simulation of NaN is the worst
 
 
 def _join(parts: Sequence[dict[str, Tensor]], dim: int) -> dict[str, Tensor]:

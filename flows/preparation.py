@@ -63,7 +63,8 @@ class Preparation:
         self.device = device
         self.target = experiment.data.target
         self.forcings = list(experiment.data.forcings)
-        self.attributes = list(experiment.data.attributes or default_attributes(dataset))
+        named = experiment.data.attributes
+        self.attributes = list(default_attributes(dataset) if named is None else named)
         self.warmup = max(experiment.training_for(name).warmup for name in experiment.models)
         self.statistics: Statistics = fit_statistics(dataset, fold.train, self.forcings, self.attributes)
 

@@ -22,6 +22,8 @@ class Calibrated(Model):
     Parameters
     ----------
     attributes : ``(site, attribute)``, scaled, of the training sites.
+    donors : ``(site,)``, true for the training sites whose parameters may be taken elsewhere: those with
+        observations, since the others were never calibrated. All of them if absent.
     components : parallel parameter sets per site, averaged (1: the classical model).
     """
 
@@ -29,6 +31,7 @@ class Calibrated(Model):
         self,
         process: ProcessModel,
         attributes: Tensor,
+        donors: Tensor | None = None,
         *,
         components: int = 1,
         routing: bool = True,
@@ -46,6 +49,10 @@ class Calibrated(Model):
         self.raw_routing = nn.Parameter(torch.zeros(len(ROUTING) if routing else 0, sites))
         self.attributes: Tensor
         self.register_buffer("attributes", attributes.clone())
+        self.donors: Tensor
+        self.register_buffer(
+            "donors", torch.ones(sites, dtype=torch.bool) if donors is None else donors.clone()
+        )
 
     def forward(self, inputs: Inputs, warmup: int, details: bool = False) -> Prediction:
         """Simulate; see :class:`Model`."""
@@ -60,5 +67,10 @@ class Calibrated(Model):
         unknown = inputs.site < 0
         if not bool(unknown.any()):
             return inputs.site
+        if self.attributes.shape[1] == 0:
+            raise ValueError(
+                "calibrated physics finds no similar site for an ungauged one without attributes"
+            )
         distance = torch.cdist(inputs.attributes, self.attributes)
+        distance = distance.masked_fill(~self.donors, torch.inf)
         return torch.where(unknown, distance.argmin(dim=1), inputs.site)

@@ -45,21 +45,25 @@ class NashSutcliffe(Loss):
 
 
 class LogNashSutcliffe(Loss):
-    """Squared error of logarithms: low flow counts as much as high flow."""
+    """Squared error of logarithms: low flow counts as much as high flow. Flow below zero counts as zero."""
 
     def compute(self, simulated: Tensor, observed: Tensor, deviation: Tensor, there: Tensor) -> Tensor:
         """See :class:`Loss`."""
-        error = torch.log(simulated.clamp(min=0.0) + SMALLEST_FLOW) - torch.log(observed + SMALLEST_FLOW)
+        error = torch.log(simulated.clamp(min=0.0) + SMALLEST_FLOW) - torch.log(
+            observed.clamp(min=0.0) + SMALLEST_FLOW
+        )
         return _mean(error**2, there)
 
 
 class KlingGupta(Loss):
     """1 - KGE of each site's window, averaged: Gupta et al. (2009), 10.1016/j.jhydrol.2009.08.003.
 
-    Sites with fewer than ``minimum_days`` observed days in the window are left out.
+    Sites with fewer than ``minimum_days`` observed days in the window are left out, and those whose
+    mean or deviation is below ``minimum_flow`` (mm/day), where its ratios mean nothing.
     """
 
     minimum_days = 30
+    minimum_flow = 1e-3
 
     def compute(self, simulated: Tensor, observed: Tensor, deviation: Tensor, there: Tensor) -> Tensor:
         """See :class:`Loss`."""
@@ -74,7 +78,12 @@ class KlingGupta(Loss):
         terms = (
             (correlation - 1) ** 2 + (std_s / std_o - 1) ** 2 + ((mean_s + tiny) / (mean_o + tiny) - 1) ** 2
         )
-        return _mean((terms + tiny).sqrt(), days >= self.minimum_days)
+        defined = (
+            (days >= self.minimum_days)
+            & (mean_o > self.minimum_flow)
+            & (std_o > self.minimum_flow + tiny**0.5)
+        )
+        return _mean((terms + tiny).sqrt(), defined)
 
 
 def _mean(values: Tensor, there: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import namedtuple
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -83,8 +84,17 @@ class ProcessModel:
         ):
             if not hasattr(cls, declared):
                 raise TypeError(f"process model {cls.__name__} does not declare `{declared}`")
-            names = [item.name for item in getattr(cls, declared)]
-            setattr(cls, attribute, namedtuple(attribute, names))
+            listed = [item.name for item in getattr(cls, declared)]
+            twice = {name for name in listed if listed.count(name) > 1}
+            if twice:
+                raise TypeError(f"{cls.__name__}.{declared} has {min(twice)!r} twice")
+            setattr(cls, attribute, namedtuple(attribute, listed))
+        for item in cls.parameters:
+            if not (math.isfinite(item.lower) and math.isfinite(item.upper) and item.lower < item.upper):
+                raise TypeError(
+                    f"{cls.__name__}: parameter {item.name!r} ranges from {item.lower} to {item.upper}; "
+                    "the first must be the smaller, and both finite"
+                )
         _check_balance(cls)
 
     def step(self, forcing: Any, state: Any, parameter: Any) -> tuple[Any, Any]:

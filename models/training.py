@@ -137,11 +137,9 @@ class Trainer:
         while len(self.history.epochs) < self.options.epochs and not self._patience_lost():
             epoch = self._epoch(len(self.history.epochs) + 1)
             self.history.epochs.append(epoch)
-            if not epoch.validation < self.history.best_score:
+            if self._improved(epoch.validation):
                 self.history.best_epoch = epoch.epoch
                 self.history.best_weights = _copy(self.model.state_dict())
-                if not math.isnan(epoch.validation):
-                    self.history.best_score = epoch.validation
             stop = bool(on_epoch(epoch)) if on_epoch else False
             if stop or epoch.epoch % self.options.checkpoint_every == 0:
                 self._save()
@@ -149,6 +147,13 @@ class Trainer:
                 break
         self.model.load_state_dict(self.history.best_weights)
         return self.history
+
+    def _improved(self, score: float) -> bool:
+        """Tell whether these are the best weights so far: the latest where nothing validates."""
+        if self.validate is not None and not score > self.history.best_score:
+            return not self.history.best_weights
+        self.history.best_score = score
+        return True
 
     def _patience_lost(self) -> bool:
         if self.options.patience is None or self.validate is None:

@@ -11,16 +11,15 @@ from thalweg.storage.suggestions import refuse_unknown
 
 
 def attribute_names(dataset: xr.Dataset) -> list[str]:
-    """Return all numeric static attributes of a store that are known at every site.
+    """Return all numeric static attributes of a store.
 
     Streamflow signatures (role ``signature``) are not among them: they come from the target.
     """
-    numeric = [
+    return [
         str(name)
         for name, values in dataset.data_vars.items()
         if values.dims == ("site",) and values.attrs.get("role") == "attribute" and values.dtype.kind == "f"
     ]
-    return [name for name in numeric if bool(dataset[name].notnull().all())]
 
 
 def default_attributes(dataset: xr.Dataset) -> list[str]:
@@ -28,7 +27,8 @@ def default_attributes(dataset: xr.Dataset) -> list[str]:
 
     For Caravan and CAMELS-US about thirty of topography, climate, land cover, soil and geology, without
     coordinates and without anything derived from streamflow (for CAMELS-US the 27 of Kratzert et al.
-    2019, doi:10.5194/hess-23-5089-2019). For other data all that :func:`attribute_names` gives.
+    2019, doi:10.5194/hess-23-5089-2019). For other data all that :func:`attribute_names` gives. One that a
+    site lacks stays among them: leaving it out at all sites unasked would hide the gap.
     """
     names = attribute_names(dataset)
     usual = [name for name in names if dataset[name].attrs.get("usual_input") == "yes"]

@@ -12,6 +12,7 @@ from thalweg.storage.sites import site_rows
 from thalweg.storage.suggestions import refuse_unknown
 
 MINIMUM_SITES = 2
+MINIMUM_DAYS = 30  # fewer observed days at a site give it no score
 
 
 @dataclass(frozen=True)
@@ -79,3 +80,9 @@ def check_fold(dataset: xr.Dataset, fold: Fold, observed: xr.DataArray | None) -
             )
             if not bool(days.any()):
                 raise InputError(f"{where} has no observed target from {part.start} to {part.end}")
+            most = int(days.sum("time").max())
+            if most < MINIMUM_DAYS:
+                raise InputError(
+                    f"{where} has at most {most} observed days at a site from {part.start} to {part.end}; "
+                    f"at least {MINIMUM_DAYS} are needed to score anything"
+                )

@@ -32,8 +32,9 @@ def find_process(name: str) -> ProcessModel:
     module, _, attribute = name.partition(":")
     try:
         found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"process {name!r} cannot be imported: {error}") from error
+    except Exception as error:  # a file of the user's own may fail in any way
+        reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"process {name!r} cannot be imported: {reason}") from error
     if not (isinstance(found, type) and issubclass(found, ProcessModel)):
         raise ValueError(f"process {name!r} is not a subclass of thalweg.models.process.ProcessModel")
     return found()

@@ -199,3 +199,27 @@ def test_a_missing_forcing_is_named(store, tmp_path):
     spec = cell.experiment.model_copy(update={"data": data})
     with pytest.raises(InputError, match="potential_evapotranspiration"):
         run_cell(Cell(spec, "physics", cell.fold, 1), tmp_path / "e" / "x--t--0--s1")
+
+
+@pytest.mark.parametrize("model", ["lstm", "hybrid"])
+def test_a_site_that_lacks_one_attribute_is_named(store, model, tmp_path):
+    dataset = open_store(store).load().copy(deep=True)
+    dataset["slope"].loc[{"site": "twin_0003"}] = np.nan
+    write_store(tmp_path / "gap.zarr", dataset, {"kind": "gap"})
+    (cell,) = cells(tmp_path / "gap.zarr", model)
+    with pytest.raises(InputError, match=r"'slope' is missing .* twin_0003"):
+        run_cell(cell, tmp_path / "e" / "x--t--0--s1")
+
+
+def test_a_hybrid_without_attributes_is_refused(store, tmp_path):
+    (cell,) = cells(store, "hybrid")
+    data = cell.experiment.data.model_copy(update={"attributes": ()})
+    spec = cell.experiment.model_copy(update={"data": data})
+    with pytest.raises(InputError, match="maps attributes to parameters"):
+        run_cell(Cell(spec, "hybrid", cell.fold, 1), tmp_path / "e" / "x--t--0--s1")
+
+
+def test_a_test_part_too_short_to_score_is_refused(store):
+    split = {**TEMPORAL, "test": (date(2002, 1, 1), date(2002, 1, 10))}
+    with pytest.raises(InputError, match="at most 10 observed days"):
+        cells(store, "lstm", split)

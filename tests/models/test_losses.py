@@ -53,3 +53,17 @@ def test_kling_gupta_of_a_scaled_series():
     observed = 10 * torch.rand(300, 1)
     value = float(LOSSES["kge"]()(1.5 * observed, observed, torch.ones(1)))
     assert abs(value - 0.5**0.5) < 1e-3
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_negative_and_dry_observations_stay_finite_and_do_not_rule(name):
+    torch.manual_seed(0)
+    observed = 3 * torch.rand(200, 2)
+    usual = float(LOSSES[name]()(observed * 1.1, observed, observed.std(0)))
+    observed[:, 1] = 0.0
+    observed[7, 0] = -0.5
+    simulated = (observed * 1.1 + 0.05).requires_grad_()
+    value = LOSSES[name]()(simulated, observed, torch.tensor([1.0, 0.0]))
+    value.backward()
+    assert bool(torch.isfinite(simulated.grad).all())
+    assert float(value.detach()) < 10 * usual + 1.0

@@ -174,6 +174,20 @@ def test_a_process_is_found_by_name_or_path_and_a_wrong_one_explained():
         find_process("torch.nn:Linear")
 
 
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ((Parameter("k", "1", 0.6, 0.005),), "the first must be the smaller"),
+        ((Parameter("k", "1", 0.0, float("inf")),), "both finite"),
+        ((Parameter("k", "1", 0.0, 1.0), Parameter("k", "1", 0.0, 1.0)), "'k' twice"),
+    ],
+)
+def test_a_wrong_parameter_range_is_refused(parameters, message):
+    declared = {"forcings": (), "states": (), "parameters": parameters, "fluxes": ()}
+    with pytest.raises(TypeError, match=message):
+        type("Wrong", (ProcessModel,), declared)
+
+
 def test_an_incomplete_declaration_is_refused():
     with pytest.raises(TypeError, match="does not declare `states`"):
         type("Incomplete", (ProcessModel,), {"forcings": ()})

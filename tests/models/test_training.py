@@ -220,3 +220,30 @@ def test_prediction_after_warmup_does_not_depend_on_how_it_is_cut():
     inputs = weather()
     model = make("varying", inputs).eval()
     torch.testing.assert_close(model(inputs, 60).target[40:], model(inputs, 100).target)
+
+
+def test_a_site_never_calibrated_is_no_donor():
+    inputs = weather()
+    donors = torch.tensor([True, True, True, False, True])
+    model = Calibrated(find_process("hbv"), inputs.attributes, donors)
+    with torch.no_grad():
+        model.raw.normal_()
+    unknown = Inputs(inputs.forcing, inputs.sequence, inputs.attributes, torch.full((SITES,), -1))
+    taken = model._parameter_site(unknown)
+    assert taken.tolist()[:3] == [0, 1, 2]
+    assert int(taken[3]) != 3
+
+
+def test_without_attributes_nothing_is_similar():
+    inputs = weather()
+    bare = Inputs(inputs.forcing, inputs.sequence, inputs.attributes[:, :0], torch.full((SITES,), -1))
+    with pytest.raises(ValueError, match="without attributes"):
+        Calibrated(find_process("hbv"), bare.attributes)(bare, 60)
+
+
+def test_a_validation_of_nan_is_never_the_best():
+    scores = iter([float("nan"), 0.5, float("nan"), 0.4])
+    options = TrainingOptions(epochs=4, steps_per_epoch=1, window=60, warmup=60)
+    history = trainer("lstm", options, validate=lambda model: next(scores)).fit()
+    assert history.best_epoch == 2
+    assert history.best_score == 0.5
