@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -66,7 +67,8 @@ def check(path: str | Path, changes: Mapping[str, Any] | None = None) -> Check:
     for keys, message in _found(experiment, result):
         line = source.line(keys)
         problems.append((line, f"{path}:{line}: {'.'.join(map(str, keys))}: {message}"))
-    result.problems = [text for _, text in sorted(problems, key=lambda pair: pair[0])]
+    ordered = sorted(problems, key=lambda pair: pair[0])
+    result.problems = list(dict.fromkeys(text for _, text in ordered))
     return result
 
 
@@ -75,6 +77,7 @@ Problem = tuple[Sequence[str | int], str]
 
 def _found(experiment: Experiment, result: Check) -> Iterator[Problem]:
     yield from _search_problems(experiment)
+    yield from _resource_problems(experiment)
     yield from _process_problems(experiment)
     store = Path(experiment.data.store)
     if not store.exists():
@@ -87,6 +90,7 @@ def _found(experiment: Experiment, result: Check) -> Iterator[Problem]:
     except InputError as error:
         yield ("data", "store"), str(error)
         return
+    yield from _other_source(experiment, result.dataset)
     yield from _variable_problems(experiment, result.dataset)
     for place in range(len(experiment.splits)):
         outside = list(_period_problems(experiment, place, result.dataset))
@@ -110,13 +114,43 @@ def _source_problems(experiment: Experiment) -> Iterator[Problem]:
         yield ("data", "source", "path"), f"{path} does not exist (paths are relative to {Path.cwd()})"
 
 
+def _other_source(experiment: Experiment, dataset: xr.Dataset) -> Iterator[Problem]:
+    """Tell when the store that is there was made from another source than the experiment's."""
+    from thalweg.storage.store import source_text
+
+    data = experiment.data
+    if data.source is None:
+        return
+    made_from, wanted = str(dataset.attrs["source"]), source_text(data.source.model_dump())
+    if made_from != wanted:
+        yield (
+            ("data", "source"),
+            f"{data.store} was made from {made_from}, but {wanted} is asked for: name another store, or "
+            "delete this one",
+        )
+
+
+def _resource_problems(experiment: Experiment) -> Iterator[Problem]:
+    wanted, there = experiment.resources.cpus_per_worker, os.cpu_count()
+    if there and wanted > there and not os.environ.get("RAY_ADDRESS"):
+        yield ("resources", "cpus_per_worker"), f"{wanted:g} are more than this machine has, {there}"
+
+
 def _process_problems(experiment: Experiment) -> Iterator[Problem]:
+    from thalweg.models.process_check import check_step
     from thalweg.models.processes import find_process
 
+    checked: set[str] = set()
     for name, model in experiment.models.items():
         if not isinstance(model, CalibratedModel | HybridModel):
             continue
         process = find_process(model.process)
+        if model.process not in checked:
+            checked.add(model.process)
+            try:
+                check_step(process)
+            except ValueError as error:
+                yield ("models", name, "process"), str(error)
         missing = [item.name for item in process.forcings if item.name not in experiment.data.forcings]
         if missing:
             yield (
@@ -168,7 +202,8 @@ def _fold_problems(
 
     split = experiment.splits[place]
     try:
-        folds = make_folds(dataset, split.spec(), FOLD_SEED)
+        target = experiment.data.target if experiment.data.target in dataset else None  # said elsewhere
+        folds = make_folds(dataset, split.spec(), FOLD_SEED, target=target)
     except InputError as error:
         yield ("splits", place), str(error)
         return

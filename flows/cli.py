@@ -101,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
 
     added = command("ingest", "make the store of an experiment, or of a file with `store` and `source`")
     added.add_argument("spec", type=Path, metavar="SPEC", help="a YAML file")
+    _add_set(added)
     _add_json(added)
 
     added = command(
@@ -160,6 +161,10 @@ class _Version(argparse.Action):
 
 def _add_experiment(added: argparse.ArgumentParser) -> None:
     added.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="a YAML file")
+    _add_set(added)
+
+
+def _add_set(added: argparse.ArgumentParser) -> None:
     added.add_argument(
         "--set",
         dest="changes",

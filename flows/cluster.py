@@ -90,9 +90,11 @@ def _token() -> str:
 
 
 def _start(**options: Any) -> None:
-    """Start Ray, which would take SIGTERM for itself."""
+    """Start Ray, which would take SIGTERM for itself, and tell of workers that died, as we do."""
     import ray
 
+    # `log_to_driver` does not cover what the raylet says, and nothing public does
+    ray._private.worker._worker_logs_enabled = False
     if threading.current_thread() is not threading.main_thread():
         ray.init(**options)
         return

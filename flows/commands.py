@@ -33,7 +33,7 @@ def ingest(options: Namespace) -> int:
     from thalweg.flows.ingestion import ingest_file
 
     worker.enter(str(Path.cwd()))
-    result = ingest_file(options.spec)
+    result = ingest_file(options.spec, changes(options))
     if options.json:
         print_json(result.summary())
     else:

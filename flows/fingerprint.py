@@ -3,34 +3,63 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from thalweg.flows.experiment import FLOORS, Experiment
+from thalweg.flows.experiment import FLOORS, CalibratedModel, Experiment, HybridModel
 
 
 def fingerprint(experiment: Experiment, model: str, split: str, fold: str, seed: int, snapshot: str) -> str:
     """Give the hash of all that determines a cell's result, except the software's version.
 
+    The process model's source counts as it is now.
+
     Parameters
     ----------
     snapshot : hash of the store's content.
     """
-    return hashlib.sha256(
-        json.dumps(_content(experiment, model, split, fold, seed, snapshot)).encode()
-    ).hexdigest()
+    return _hash(_content(experiment, model, split, fold, seed, snapshot), process_source(experiment, model))
+
+
+def process_source(experiment: Experiment, model: str) -> str | None:
+    """Give the hash of the source that defines a model's process; None for a model without one.
+
+    It is of the whole module of the class, and of those of the classes that it extends. A class without
+    a source file, such as one typed into a session, counts by its declaration.
+    """
+    from thalweg.models.process import ProcessModel
+    from thalweg.models.processes import find_process
+
+    spec = experiment.models[model]
+    if not isinstance(spec, CalibratedModel | HybridModel):
+        return None
+    bases = [base for base in type(find_process(spec.process)).__mro__ if base not in (ProcessModel, object)]
+    return hashlib.sha256("\0".join(map(_source, bases)).encode()).hexdigest()
+
+
+def _source(kind: type) -> str:
+    try:
+        return inspect.getsource(sys.modules[kind.__module__])
+    except (OSError, TypeError, KeyError):
+        declared = ("forcings", "states", "parameters", "fluxes", "balance")
+        return repr([getattr(kind, key, None) for key in declared])
+
+
+def _hash(content: dict[str, Any], source: str | None) -> str:
+    return hashlib.sha256(json.dumps([content, source]).encode()).hexdigest()
 
 
 def fingerprint_of(manifest: Mapping[str, Any]) -> str:
     """Give the fingerprint of a run that exists; empty when its manifest is of another kind."""
     try:
-        return fingerprint(
-            Experiment.model_validate(manifest["config"]),
-            *(manifest[key] for key in ("model", "split", "fold", "seed", "snapshot")),
-        )
+        cell = (manifest[key] for key in ("model", "split", "fold", "seed", "snapshot"))
+        content = _content(Experiment.model_validate(manifest["config"]), *cell)
+        return _hash(content, manifest["process_source"])
     except (KeyError, ValidationError):
         return ""
 
@@ -47,7 +76,11 @@ def changes(manifest: Mapping[str, Any], experiment: Experiment, model: str, sna
     except KeyError:
         return [f"models.{model}"]
     new = _flat(_content(experiment, model, *cell, snapshot))
-    return sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+    found = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+    process = f"models.{model}.process"
+    if process not in found and manifest.get("process_source") != process_source(experiment, model):
+        found.append(f"{process} (its source changed)")
+    return found
 
 
 def _content(

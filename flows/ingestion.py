@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from thalweg.flows.experiment import Experiment
 
 MESSAGES_SHOWN = 12
+SITES_SHOWN = 3
 
 
 @dataclass
@@ -47,23 +48,57 @@ class Ingestion:
         lines = [
             f"{self.store}: {self.sites} sites, {self.first} to {self.last}, snapshot {self.snapshot[:12]}"
         ]
-        counts = self.quality["severity"].value_counts()
-        lines += (
-            [", ".join(f"{number} {severity}" for severity, number in counts.items())] if len(counts) else []
-        )
-        messages = list(self.quality["message"])
-        lines += [f"  {message}" for message in messages[:MESSAGES_SHOWN]]
-        if len(messages) > MESSAGES_SHOWN:
-            lines.append(f"  and {len(messages) - MESSAGES_SHOWN} more: --json lists them all")
+        lines += quality_lines(self.quality)
         return "\n".join(lines)
 
 
-def ingest_file(path: Path) -> Ingestion:
+def quality_lines(
+    quality: pd.DataFrame, severities: tuple[str, ...] = ("error", "warning", "info")
+) -> list[str]:
+    """Give a quality report in words: how many findings of each severity, and those asked for.
+
+    Parameters
+    ----------
+    quality : as :func:`thalweg.storage.store.quality_report` gives it, the gravest first.
+    severities : of the findings to list; all are counted.
+
+    Returns
+    -------
+    One line of counts and one line for each different finding; none where nothing was found.
+    """
+    if quality.empty:
+        return []
+    counts = quality["severity"].value_counts(sort=False)
+    lines = [", ".join(f"{number} {severity}" for severity, number in counts.items())]
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in quality[quality["severity"].isin(severities)].to_dict("records"):
+        day, message = str(row["first_day"])[:10], str(row["message"])
+        if day != "NaT" and day not in message:
+            message += f" (first {day})"
+        found.setdefault((row["severity"], message), []).append(row["site"])
+    shown = [
+        f"  {severity}: {_sites(sites)}: {message}"
+        for (severity, message), sites in list(found.items())[:MESSAGES_SHOWN]
+    ]
+    if len(found) > MESSAGES_SHOWN:
+        shown.append(f"  and {len(found) - MESSAGES_SHOWN} more: thalweg ingest --json lists them all")
+    return lines + shown
+
+
+def _sites(sites: list[str]) -> str:
+    if len(sites) == 1:
+        return sites[0]
+    some = ", ".join(sites[:SITES_SHOWN]) + (", ..." if len(sites) > SITES_SHOWN else "")
+    return f"{len(sites)} sites ({some})"
+
+
+def ingest_file(path: Path, changes: Mapping[str, Any] | None = None) -> Ingestion:
     """Make the store that a file describes; one that is there and of the same source is left alone.
 
     Parameters
     ----------
     path : an experiment, or a YAML file with the keys ``store`` and ``source``.
+    changes : dotted keys of an experiment with values that take the place of the file's.
 
     Raises
     ------
@@ -73,7 +108,7 @@ def ingest_file(path: Path) -> Ingestion:
     from thalweg.storage.periods import period_of
     from thalweg.storage.store import ingest, quality_report
 
-    store, source = _store_and_source(specfile.read(path))
+    store, source = _store_and_source(_changed(specfile.read(path), changes or {}))
     dataset = ingest(store, source)
     first, last = period_of(dataset)
     quality = quality_report(store)
@@ -82,19 +117,32 @@ def ingest_file(path: Path) -> Ingestion:
 
 
 def make_store(experiment: Experiment) -> None:
-    """Make the store of an experiment that has a source, and say so.
+    """Make the store of an experiment that has a source, and say so, with the errors and warnings found.
 
     Raises
     ------
     InputError
         When the source is wrong.
     """
-    from thalweg.storage.store import ingest
+    from thalweg.storage.store import ingest, quality_report
 
     data = experiment.data
     assert data.source is not None  # a check has refused otherwise
     print(f"making {data.store} from {data.source.kind}", file=sys.stderr, flush=True)
     ingest(Path(data.store), data.source.model_dump())
+    for line in quality_lines(quality_report(data.store), ("error", "warning")):
+        print(line, file=sys.stderr, flush=True)
+
+
+def _changed(spec: specfile.SpecFile, changes: Mapping[str, Any]) -> specfile.SpecFile:
+    if not changes:
+        return spec
+    if "data" not in spec.content:
+        raise InputError(f"{spec.path}: --set changes the keys of an experiment, which this file is not")
+    from thalweg.flows.experiment import load_experiment, override
+
+    data = override(load_experiment(spec.path), dict(changes)).data
+    return replace(spec, content={"data": data.model_dump()})
 
 
 def _store_and_source(spec: specfile.SpecFile) -> tuple[Path, Mapping[str, Any]]:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from thalweg.flows.experiment import FLOORS
+from thalweg.flows.fingerprint import process_source
 from thalweg.flows.preparation import Preparation
 from thalweg.storage.splits import Part
 
@@ -31,6 +32,7 @@ def describe(cell: Cell, prepared: Preparation) -> dict[str, Any]:
         "config": config,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "git": _git_revision(),
+        "process_source": process_source(cell.experiment, cell.model),
         "snapshot": prepared.dataset.attrs.get("snapshot"),
         "store": cell.experiment.data.store,
         "attributes": prepared.attributes,

@@ -128,9 +128,7 @@ def _conclude(job: Job, reference: Any) -> None:
         ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         cause = error.cause
-        reason = _one_line(cause) or type(cause).__name__
-        hopeless = worker.hopeless(cause)
-        job.message = reason if hopeless else f"{type(cause).__name__}: {reason}"
+        job.message, hopeless = worker.reason(cause), worker.hopeless(cause)
         with suppress(OSError):
             (job.folder / TRACEBACK).write_text(str(error), encoding="utf-8")
     except ray.exceptions.OutOfMemoryError:
@@ -180,7 +178,3 @@ def _write(job: Job, **changes: Any) -> None:
     seconds = status.get("seconds") or {}
     values = {"state": job.state, "message": job.message, "attempts": job.attempts, **changes}
     write_status(job.folder, {"seconds": seconds, **status, **values, "updated": None})
-
-
-def _one_line(error: BaseException | None) -> str:
-    return " ".join(str(error).split())

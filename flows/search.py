@@ -124,7 +124,7 @@ def _trial(config: dict[str, Any], *, cell: Cell, directory: str, threads: int, 
         if not worker.hopeless(error):
             raise
         # values that do not work are an answer, not an accident
-        last["message"] = " ".join(str(error).split())
+        last["message"] = worker.reason(error)
     if not last["ended"]:
         tune.report({**last, "ended": True})
 

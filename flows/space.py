@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -20,8 +19,8 @@ FIXED = (
     "data.store",
     "data.source",
     "data.target",
-    "training.seeds",
 )
+FIXED_TRAINING = {"warmup": "it changes which days are scored", "seeds": "they have no effect on trials"}
 
 
 def values_of(dimension: Dimension) -> Sequence[Any] | None:
@@ -86,6 +85,9 @@ def _without_effect(experiment: Experiment, model: str, key: str) -> str:
     for fixed in FIXED:
         if key == fixed or key.startswith(f"{fixed}."):
             return f"{fixed} cannot be searched over"
+    place, _, last = key.rpartition(".")
+    if last in FIXED_TRAINING and (place == "training" or place.endswith(".training")):
+        return f"{last} cannot be searched over: {FIXED_TRAINING[last]}"
     if key.startswith("models."):
         other = key.split(".")[1]
         if other != model and other in experiment.models:
@@ -135,12 +137,6 @@ def search_split(experiment: Experiment) -> str:
 
 def _has_validation(split: Any) -> bool:
     return bool(getattr(split, "validate_", None) or getattr(split, "validate_share", None))
-
-
-def grid(search: Search) -> list[dict[str, Any]]:
-    """Give every combination of a grid."""
-    lists = [values_of(dimension) or () for dimension in search.space.values()]
-    return [dict(zip(search.space, values, strict=True)) for values in itertools.product(*lists)]
 
 
 def decode(search: Search, drawn: Mapping[str, Any]) -> dict[str, Any]:

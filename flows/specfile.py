@@ -80,6 +80,8 @@ def read(path: str | Path) -> SpecFile:
         raise InputError(f"{place}: is no valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise InputError(f"{path}: is no valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise InputError(f"{path}: is nested too deeply; an anchor (&) may hold itself (*)") from None
     except ValueError as error:  # a date such as 1999-02-30
         if isinstance(error, InputError):
             raise
@@ -164,5 +166,5 @@ def value(text: str, where: str) -> Any:
             return loader.get_single_data()
         finally:
             loader.dispose()
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{where}: {text!r} is no valid value: {' '.join(str(error).split())}") from None

@@ -12,8 +12,12 @@ from typing import Any
 RUN_CELL = "thalweg.flows.cell:run_cell"
 
 # Errors that come again with the same seed on the same data, by name: importing them here would
-# import torch before the number of threads is set.
-HOPELESS = ("InputError", "DivergenceError")
+# import torch before the number of threads is set. The first are for people, the others mistakes in code.
+CLEAR = ("InputError", "DivergenceError")
+HOPELESS = (
+    *CLEAR,
+    *("TypeError", "AttributeError", "NameError", "ValueError", "KeyError", "NotImplementedError"),
+)
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -36,7 +40,20 @@ def execute(packed: bytes, directory: str, threads: int, runner: str = RUN_CELL)
 
 def hopeless(error: BaseException | None) -> bool:
     """Tell whether the same cell would fail in the same way again."""
-    return any(base.__name__ in HOPELESS for base in type(error).__mro__)
+    return not isinstance(error, OSError) and _is_one_of(error, HOPELESS)
+
+
+def reason(error: BaseException | None) -> str:
+    """Give one line for a person: the message, after the error's name where it needs that."""
+    message = "" if error is None else " ".join(str(error).split())
+    name = type(error).__name__
+    if not message:
+        return name
+    return message if _is_one_of(error, CLEAR) else f"{name}: {message}"
+
+
+def _is_one_of(error: BaseException | None, kinds: tuple[str, ...]) -> bool:
+    return any(base.__name__ in kinds for base in type(error).__mro__)
 
 
 def set_threads(threads: int) -> None:

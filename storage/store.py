@@ -97,7 +97,7 @@ def write_store(store: Path | str, dataset: xr.Dataset, source: Mapping[str, Any
     dataset.attrs |= {
         "Conventions": "CF-1.11",
         "featureType": "timeSeries",
-        "source": _canonical(source),
+        "source": source_text(source),
         "snapshot": content_hash(dataset),
         "format": FORMAT,
         "history": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} made by Thalweg {__version__}",
@@ -178,7 +178,7 @@ def _quality_dataset(report: pd.DataFrame) -> xr.Dataset:
     return xr.Dataset(variables, attrs={"columns": list(map(str, report.columns))})
 
 
-def _canonical(source: Mapping[str, Any]) -> str:
+def source_text(source: Mapping[str, Any]) -> str:
     """Return a source spec as JSON with sorted keys; options that are None count as not given."""
 
     def plain(value: Any) -> Any:
@@ -197,7 +197,7 @@ def _canonical(source: Mapping[str, Any]) -> str:
 def _open_same(store: Path, source: Mapping[str, Any]) -> xr.Dataset:
     """Open a store if it was made from this source, else refuse."""
     dataset = open_store(store)
-    made_from, wanted = str(dataset.attrs["source"]), _canonical(source)
+    made_from, wanted = str(dataset.attrs["source"]), source_text(source)
     if made_from != wanted:
         raise InputError(
             f"{store}: made from {made_from}, but {wanted} is asked for; "

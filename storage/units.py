@@ -55,11 +55,6 @@ def _unit(text: str) -> Any:
         raise InputError(f"unknown unit {text!r}; write it as in 'mm/day', 'degC' or 'W m-2'") from problem
 
 
-def same_unit(first: str, second: str) -> bool:
-    """Whether two spellings mean the same unit, such as ``mm/day`` and ``mm d-1``."""
-    return first == second or bool(_unit(first) == _unit(second))
-
-
 def convert(values: NDArray[Any], source: str, target: str, where: str = "values") -> NDArray[Any]:
     """Convert values from one unit to another.
 

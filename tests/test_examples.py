@@ -11,6 +11,7 @@ import yaml
 from thalweg.flows.experiment import Experiment, load_experiment
 from thalweg.models.engine import simulate
 from thalweg.models.process import mass_residual
+from thalweg.models.process_check import check_step
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,6 +36,7 @@ def test_the_model_in_the_readme_is_the_one_that_is_shipped_and_closes_its_balan
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     process = module.Bucket()
+    check_step(process)
     torch.manual_seed(0)
     forcing = {item.name: 10 * torch.rand(300, 5, dtype=torch.float64) ** 3 for item in process.forcings}
     parameters = {

@@ -56,6 +56,11 @@ def bad_input(cell, folder):
     raise InputError("the store has no such thing")
 
 
+def bad_code(cell, folder):
+    tries(folder)
+    raise KeyError("watr")
+
+
 def full_disk(cell, folder):
     if cell.model != "hybrid":
         return good(cell, folder)

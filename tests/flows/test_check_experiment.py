@@ -5,6 +5,8 @@ import pytest
 from thalweg.flows.check import check
 from thalweg.flows.check_view import describe, plan
 
+SOURCE = {"kind": "thalweg.flows.twin:twin", "sites": 8, "regions": 2, "years": 3, "seed": 3}
+
 
 def problems(path):
     return check(path).problems
@@ -122,6 +124,9 @@ def test_a_folder_that_is_no_store(content, write, folder):
         ({"training.epochs": {"choice": [1]}}, "has no effect, since models.hybrid.training.epochs is set"),
         ({"splits.temporal.train": {"choice": [1]}}, "splits cannot be searched over"),
         ({"name": {"choice": ["a"]}}, "name cannot be searched over"),
+        ({"training.warmup": {"choice": [9]}}, "warmup cannot be searched over: it changes which days"),
+        ({"models.hybrid.training.warmup": {"choice": [9]}}, "warmup cannot be searched over"),
+        ({"models.hybrid.training.seeds": {"choice": [[1]]}}, "seeds cannot be searched over"),
         ({"training.learning_rate": {"uniform": [0.1, 0.01]}}, "the first must be the smaller"),
         ({"training.learning_rate": {"log_uniform": [0, 0.01]}}, "must be more than 0"),
     ],
@@ -147,3 +152,56 @@ def test_a_grid_needs_values_and_a_search_a_validation_part(content, write):
     assert "'ungauged_regions' lacks: add `validate:" in problems(write(content))[0]
     del content["search"]["split"], content["splits"][0]["validate"]
     assert "no split here has: add `validate:" in problems(write(content))[0]
+
+
+def test_a_mistake_in_a_process_is_named_once_with_its_line(content, write, folder, monkeypatch):
+    monkeypatch.syspath_prepend(str(folder))
+    (folder / "own_bucket.py").write_text(
+        "from thalweg.models.processes.hbv import Hbv\n\n\n"
+        "class Own(Hbv):\n"
+        "    def step(self, forcing, state, parameter):\n"
+        "        return state.snowpck\n"
+    )
+    for name in ("physics", "hybrid"):
+        content["models"][name]["process"] = "own_bucket:Own"
+    found = problems(write(content))
+    assert len(found) == 1
+    assert "models.physics.process: Own.step (own_bucket.py:6): AttributeError: " in found[0]
+
+
+def test_the_store_is_of_another_source(content, write):
+    content["data"]["source"] = {**SOURCE, "seed": 4}
+    (found,) = problems(write(content))
+    assert ": data.source: " in found
+    assert '"seed": 3' in found
+    assert "name another store, or delete this one" in found
+    content["data"]["source"] = SOURCE
+    assert problems(write(content)) == []
+
+
+def test_more_processors_than_there_are(content, write, monkeypatch):
+    content["resources"] = {"cpus_per_worker": 100_000}
+    (found,) = problems(write(content))
+    assert ": resources.cpus_per_worker: 100000 are more than this machine has" in found
+    monkeypatch.setenv("RAY_ADDRESS", "elsewhere:6379")
+    assert problems(write(content)) == []
+
+
+def test_folds_need_observations_of_the_target(content, write, twin_store):
+    from thalweg.storage.store import open_store, write_store
+
+    dataset = open_store(twin_store).load()
+    unseen = dataset["discharge"].where(dataset["time"] < dataset["time"][400])
+    dataset["runoff"] = unseen.assign_attrs(dataset["discharge"].attrs)
+    write_store("two.zarr", dataset.drop_attrs(deep=False), {"kind": "x"})
+    content["data"] = {"store": "two.zarr", "target": "runoff"}
+    content["models"] = {"lstm": {"kind": "lstm", "hidden": 2}}
+    found = problems(write(content))
+    assert any(": splits.0: " in line for line in found), found
+
+
+def test_the_same_mistake_is_said_once(content, write):
+    content["training"]["window"] = 3000
+    content["splits"] = content["splits"][:1]
+    (found,) = problems(write(content))
+    assert ": training.window: " in found

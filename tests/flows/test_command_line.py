@@ -137,6 +137,18 @@ def test_ingest(write, folder, capsys):
     assert "made from" in capsys.readouterr().err
 
 
+def test_ingest_of_an_experiment_with_other_values(content, write, folder, capsys):
+    source = {"kind": "thalweg.flows.twin:twin", "sites": 4, "regions": 2, "years": 2}
+    content["data"] = {"store": "first.zarr", "source": source}
+    path = str(write(content))
+    assert exit_code("ingest", path, "--set", "data.store=second.zarr", "--set", "data.source.sites=6") == 0
+    assert "second.zarr: 6 sites" in capsys.readouterr().out
+    assert not (folder / "first.zarr").exists()
+    alone = str(write({"store": "x.zarr", "source": source}, "alone.yaml"))
+    assert exit_code("ingest", alone, "--set", "store=y.zarr") == 2
+    assert "--set changes the keys of an experiment" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [

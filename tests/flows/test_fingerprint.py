@@ -1,9 +1,13 @@
 """What makes a run another run, and what does not."""
 
+import importlib
+import os
+import sys
+
 import pytest
 
 from thalweg.flows.experiment import Experiment, override
-from thalweg.flows.fingerprint import changes, fingerprint, fingerprint_of
+from thalweg.flows.fingerprint import changes, fingerprint, fingerprint_of, process_source
 
 
 @pytest.fixture
@@ -61,9 +65,35 @@ def test_cells_differ(experiment):
 
 def test_a_manifest_is_compared(experiment):
     cell = {"model": "hybrid", "split": "temporal", "fold": "0", "seed": 1, "snapshot": "abc"}
-    manifest = {**cell, "config": experiment.model_dump(mode="json")}
+    source = process_source(experiment, "hybrid")
+    manifest = {**cell, "config": experiment.model_dump(mode="json"), "process_source": source}
     assert fingerprint_of(manifest) == of(experiment)
     assert fingerprint_of({"config": {"name": "x"}}) == ""
     changed = override(experiment, {"training.epochs": 3, "models.hybrid.network.hidden": [5]})
     assert changes(manifest, changed, "hybrid", "abc") == ["models.hybrid.network.hidden", "training.epochs"]
     assert changes(manifest, experiment, "hybrid", "other") == ["snapshot"]
+
+
+def test_an_edited_process_is_another_run(content, folder, monkeypatch):
+    monkeypatch.syspath_prepend(str(folder))
+    file = folder / "edited_lab.py"
+    text = "from thalweg.models.processes.hbv import Hbv\n\n\nclass Mine(Hbv):\n    pass\n"
+    file.write_text(text)
+    content["models"]["hybrid"]["process"] = "edited_lab:Mine"
+    experiment = Experiment.model_validate(content)
+    cell = {"model": "hybrid", "split": "temporal", "fold": "0", "seed": 1, "snapshot": "abc"}
+    manifest = {**cell, "config": experiment.model_dump(mode="json")}
+    manifest["process_source"] = process_source(experiment, "hybrid")
+    assert fingerprint_of(manifest) == of(experiment)
+    assert changes(manifest, experiment, "hybrid", "abc") == []
+
+    file.write_text(text + "    bent = True\n")
+    os.utime(file, (1, 1))  # an edit within one second must be seen by the import too
+    importlib.reload(sys.modules["edited_lab"])
+    assert fingerprint_of(manifest) != of(experiment)
+    assert changes(manifest, experiment, "hybrid", "abc") == ["models.hybrid.process (its source changed)"]
+
+
+def test_models_without_a_process_have_no_source(experiment):
+    assert process_source(experiment, "climatology") is None
+    assert process_source(experiment, "hybrid") == process_source(experiment, "physics")

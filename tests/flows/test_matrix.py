@@ -115,6 +115,12 @@ def test_bad_input_is_not_tried_again(plan):
     assert jobs["hybrid"].message == "the store has no such thing"
 
 
+def test_a_mistake_in_code_is_not_tried_again(plan):
+    jobs = run(plan(), "bad_code")
+    assert [tries(job) for job in jobs.values()] == [1, 1, 1]
+    assert jobs["hybrid"].message == "KeyError: 'watr'"
+
+
 def test_a_full_disk_is_said_and_earlier_runs_are_whole(plan):
     jobs = run(plan(), "full_disk")
     assert jobs["hybrid"].state == "failed"

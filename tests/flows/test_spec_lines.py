@@ -68,5 +68,9 @@ def test_what_is_no_experiment(folder, write):
     assert error("latin.yaml") == "latin.yaml: is not text in UTF-8"
 
 
+def test_an_anchor_that_holds_itself(write):
+    assert "an anchor (&) may hold itself" in error(write("a: &a\n  b: *a\n"))
+
+
 def test_a_file_cannot_run_code(write):
     assert "no valid YAML" in error(write("a: !!python/object/apply:os.getcwd []\n"))

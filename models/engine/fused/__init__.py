@@ -15,10 +15,10 @@ from thalweg.models.engine.eager import Tensors
 from thalweg.models.engine.fused import native
 from thalweg.models.engine.fused.autograd import Task, simulate
 from thalweg.models.engine.fused.program import Program
-from thalweg.models.engine.fused.tracing import UnsupportedOperation, trace
+from thalweg.models.engine.fused.tracing import NotElementwise, UnsupportedOperation, trace
 from thalweg.models.process import ProcessModel, names
 
-__all__ = ["UnsupportedOperation", "program_of", "run", "takes"]
+__all__ = ["NotElementwise", "UnsupportedOperation", "program_of", "run", "takes"]
 
 # The traced step, or why there is none, by the attributes of the process and the type of its numbers.
 _programs: WeakKeyDictionary[type[ProcessModel], dict[Any, Program | UnsupportedOperation]] = (

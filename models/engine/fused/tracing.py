@@ -37,6 +37,10 @@ class UnsupportedOperation(NotImplementedError):  # noqa: N818 - named for what 
     """A step does something that the fused backend cannot compile."""
 
 
+class NotElementwise(UnsupportedOperation):
+    """A step that is none: sites or components decide for each other, or values are written over."""
+
+
 def trace(process: ProcessModel, dtype: torch.dtype) -> Program:
     """Give the step of ``process`` and its vector-Jacobian product as one program.
 
@@ -170,11 +174,13 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._remember(result, index)
         return result
 
-    def error(self, what: str, backward_hint: bool = False) -> UnsupportedOperation:
+    def error(
+        self, what: str, backward_hint: bool = False, kind: type[UnsupportedOperation] = UnsupportedOperation
+    ) -> UnsupportedOperation:
         if not self.in_step:
             derivative = "the derivative of " if backward_hint else ""
-            return UnsupportedOperation(f"{derivative}{self._label}.step {what}")
-        return UnsupportedOperation(f"{self._label}.step {what}{self._place()}")
+            return kind(f"{derivative}{self._label}.step {what}")
+        return kind(f"{self._label}.step {what}{self._place()}")
 
     def _remember(self, tensor: Tensor, node: int) -> None:
         self._nodes[tensor.untyped_storage().data_ptr()] = node
@@ -193,10 +199,12 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if operation in BRANCHES:
             raise self.error(
                 "takes the value of a tensor as a Python number or condition, "
-                "though it differs between sites; use torch.where"
+                "though it differs between sites; use torch.where",
+                kind=NotElementwise,
             )
         if func._schema.is_mutable:
-            raise self.error(f"writes into a tensor in place ({operation}); make a new value instead")
+            what = f"writes into a tensor in place ({operation}); make a new value instead"
+            raise self.error(what, kind=NotElementwise)
 
     def _check_result(self, operation: str, result: Any, args: tuple[Any, ...]) -> None:
         if not isinstance(result, Tensor):
@@ -207,7 +215,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if result.shape != EXAMPLE_SHAPE:
             raise self.error(
                 f"uses {operation}, which mixes sites or components "
-                f"(shape {EXAMPLE_SHAPE} becomes {tuple(result.shape)}); a step is elementwise"
+                f"(shape {EXAMPLE_SHAPE} becomes {tuple(result.shape)}); a step is elementwise",
+                kind=NotElementwise if self.in_step else UnsupportedOperation,
             )
         if result.dtype not in (self.dtype, torch.bool):
             raise self.error(f"uses {operation}, which changes numbers from {self.dtype} to {result.dtype}")
