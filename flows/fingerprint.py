@@ -59,7 +59,7 @@ def fingerprint_of(manifest: Mapping[str, Any]) -> str:
     try:
         cell = (manifest[key] for key in ("model", "split", "fold", "seed", "snapshot"))
         content = _content(Experiment.model_validate(manifest["config"]), *cell)
-        return _hash(content, manifest["process_source"])
+        return _hash(content, manifest.get("process_source"))
     except (KeyError, ValidationError):
         return ""
 
