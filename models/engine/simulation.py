@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from weakref import WeakSet
 
-import torch
 from torch import Tensor
 
 from thalweg.models.engine import eager, fused
-from thalweg.models.process import Parameter, ProcessModel, State, Variable, names
+from thalweg.models.engine.checks import check_names, check_state_days, common_shape
+from thalweg.models.engine.request import Request, Results, Run
+from thalweg.models.engine.weighted import WEIGHT, weighted, weighted_name
+from thalweg.models.process import ProcessModel, names
 
 Backend = Literal["auto", "eager", "fused"]
-Declared = Sequence[Variable | State | Parameter]
+# Bytes that a simulation may keep for its way back; see `set_memory_budget`.
+_memory_budget = 4 << 30
 
 
 @dataclass(frozen=True)
@@ -24,14 +27,34 @@ class Simulation:
 
     Attributes
     ----------
-    fluxes : ``(time, site, component)`` tensors for the days after warm-up, in declared units.
+    fluxes : ``(time, site, component)`` tensors for the days after warm-up, in declared units;
+        ``(time, site)`` where components are weighted.
     states : the same for the states asked for, at the end of each day.
     final : ``(site, component)`` states after the last day, from which to go on.
+    on_days : ``(day, site, component)`` all states at the end of the chosen ``state_days``.
     """
 
     fluxes: dict[str, Tensor]
     states: dict[str, Tensor]
     final: dict[str, Tensor]
+    on_days: dict[str, Tensor]
+
+
+def set_memory_budget(size: int) -> None:
+    """Set how many bytes a simulation may keep for its way back, in this process (4 GiB at first).
+
+    What would take more is cut into segments that are simulated again on the way back: about a third
+    more time, and the same results to the last bit.
+
+    Raises
+    ------
+    ValueError
+        When ``size`` is not positive.
+    """
+    global _memory_budget
+    if size <= 0:
+        raise ValueError(f"a memory budget of {size} bytes: it must be above zero")
+    _memory_budget = size
 
 
 def simulate(
@@ -43,7 +66,10 @@ def simulate(
     warmup: int = 0,
     fluxes: Sequence[str] | None = None,
     states: Sequence[str] = (),
+    state_days: Sequence[int] = (),
+    weights: Tensor | Literal["mean"] | None = None,
     backend: Backend = "auto",
+    memory: int | None = None,
 ) -> Simulation:
     """Run ``process`` over time.
 
@@ -55,32 +81,90 @@ def simulate(
     initial : states before the first day, ``(site, component)``; the declared ones if absent.
     warmup : days run first without gradient, left out of the result.
     fluxes, states : which series to give; all fluxes and no states if absent.
+    state_days : days, counted from the end of warm-up, at whose end to give all states, in ascending order.
+    weights : of the components in every series, ``(site, component)`` or ``(component,)``; or ``mean``.
+        Components stay apart if absent. Weights may need gradients; nothing makes them sum to one.
     backend : ``eager`` (a loop of torch operations: the reference), ``fused`` (one compiled kernel
         forward, one backward) or ``auto`` (fused where it can, otherwise eager).
+    memory : bytes that the fused backend may keep for the way back instead of those of
+        :func:`set_memory_budget`. It changes the time, never the result.
 
     Raises
     ------
     ValueError
-        When a name is missing or unknown, shapes disagree, or no day is left after warm-up.
+        When a name is missing or unknown, shapes disagree, no day is left after warm-up, or the memory
+        is too little for any way of computing.
     """
     flux_names = names(process.fluxes) if fluxes is None else tuple(dict.fromkeys(fluxes))
     state_names = tuple(dict.fromkeys(states))
-    _check_names(process, forcing, parameters, initial, flux_names, state_names)
+    check_names(process, forcing, parameters, initial, flux_names, state_names)
     series = {name: t if t.dim() == 3 else t.unsqueeze(-1) for name, t in forcing.items()}
-    days, shape = _common_shape(process, series, parameters, initial or {})
+    days, shape = common_shape(process, series, parameters, initial or {})
     if not 0 <= warmup < days:
         raise ValueError(f"warm-up of {warmup} days in a record of {days} days leaves nothing to simulate")
 
-    some = next(iter(parameters.values()))
+    chosen = check_state_days(state_days, days - warmup)
+
+    some = next(iter((*parameters.values(), *series.values())))
     state = {
         item.name: some.new_full(shape, item.initial) if initial is None else initial[item.name].expand(shape)
         for item in process.states
     }
+    request = Request(
+        fluxes=flux_names,
+        states=state_names,
+        warmup=warmup,
+        state_days=chosen,
+        over="mean" if isinstance(weights, str) else None,
+        memory=_memory_budget if memory is None else memory,
+    )
+    if isinstance(weights, Tensor):
+        return _simulate_weighted(process, series, parameters, state, request, weights, backend)
+    found = _run(process, series, dict(parameters), state, request, backend)
+    return Simulation(found.fluxes, found.states, found.final, found.on_days)
+
+
+def _simulate_weighted(
+    process: ProcessModel,
+    series: dict[str, Tensor],
+    parameters: Mapping[str, Tensor],
+    state: dict[str, Tensor],
+    request: Request,
+    weights: Tensor,
+    backend: Backend,
+) -> Simulation:
+    shape = next(iter(state.values())).shape
+    try:
+        weight = weights.expand(shape)
+    except RuntimeError as error:
+        raise ValueError(
+            f"weights of shape {tuple(weights.shape)} do not fit (site, component) = {tuple(shape)}"
+        ) from error
+    heavy = weighted(process, request.states)
+    carried = {name: weighted_name(name) for name in request.states}
+    wanted = replace(request, fluxes=(*request.fluxes, *carried.values()), states=(), over="sum")
+    found = _run(heavy, series, {**parameters, WEIGHT: weight}, state, wanted, backend)
+    return Simulation(
+        {name: found.fluxes[name] for name in request.fluxes},
+        {name: found.fluxes[flux] for name, flux in carried.items()},
+        found.final,
+        found.on_days,
+    )
+
+
+def _run(
+    process: ProcessModel,
+    series: dict[str, Tensor],
+    parameters: dict[str, Tensor],
+    state: dict[str, Tensor],
+    request: Request,
+    backend: Backend,
+) -> Results:
     run = _backend(process, [*series.values(), *parameters.values(), *state.values()], backend)
-    return Simulation(*run(process, series, dict(parameters), state, flux_names, state_names, warmup))
+    return run(process, series, parameters, state, request)
 
 
-def _backend(process: ProcessModel, tensors: Sequence[Tensor], backend: Backend) -> eager.Run:
+def _backend(process: ProcessModel, tensors: Sequence[Tensor], backend: Backend) -> Run:
     if backend not in ("auto", "eager", "fused"):
         raise ValueError(f"unknown backend {backend!r}: use auto, eager or fused")
     if backend == "fused":
@@ -102,55 +186,3 @@ def _warn_once(process: ProcessModel, error: Exception) -> None:
     if type(process) not in _warned:
         _warned.add(type(process))
         warnings.warn(f"{error}; running the slower eager backend", RuntimeWarning, stacklevel=4)
-
-
-def _check_names(
-    process: ProcessModel,
-    forcing: Mapping[str, Tensor],
-    parameters: Mapping[str, Tensor],
-    initial: Mapping[str, Tensor] | None,
-    flux_names: tuple[str, ...],
-    state_names: tuple[str, ...],
-) -> None:
-    label = type(process).__name__
-    exact: list[tuple[str, Mapping[str, Tensor], Declared]] = [
-        ("forcing", forcing, process.forcings),
-        ("parameter", parameters, process.parameters),
-    ]
-    if initial is not None:
-        exact.append(("initial state", initial, process.states))
-    for what, given, declared in exact:
-        missing = sorted(set(names(declared)) - set(given))
-        unknown = sorted(set(given) - set(names(declared)))
-        if missing or unknown:
-            raise ValueError(
-                f"{label}: {what} missing {missing}, unknown {unknown}; it takes {names(declared)}"
-            )
-    series: list[tuple[str, tuple[str, ...], Declared]] = [
-        ("flux", flux_names, process.fluxes),
-        ("state", state_names, process.states),
-    ]
-    for what, asked, among in series:
-        unknown = sorted(set(asked) - set(names(among)))
-        if unknown:
-            raise ValueError(f"{label} has no {what} {unknown}; it has {names(among)}")
-
-
-def _common_shape(
-    process: ProcessModel,
-    series: Mapping[str, Tensor],
-    parameters: Mapping[str, Tensor],
-    initial: Mapping[str, Tensor],
-) -> tuple[int, torch.Size]:
-    """Give the number of days and the shape ``(site, component)`` that all tensors share."""
-    label = type(process).__name__
-    timed = {name: t for name, t in {**series, **parameters}.items() if t.dim() == 3}
-    lengths = {name: t.shape[0] for name, t in timed.items()}
-    if len(set(lengths.values())) != 1:
-        raise ValueError(f"{label}: series differ in their number of days: {lengths}")
-    shapes = [t.shape[-2:] for t in (*series.values(), *parameters.values(), *initial.values())]
-    try:
-        return next(iter(lengths.values())), torch.broadcast_shapes(*shapes)  # type: ignore[no-untyped-call]
-    except RuntimeError as error:
-        found = {name: tuple(t.shape) for name, t in {**series, **parameters, **initial}.items()}
-        raise ValueError(f"{label}: shapes (time, site, component) disagree: {found}") from error

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from thalweg.models.engine import eager
-from thalweg.models.engine.eager import Tensors
-from thalweg.models.engine.fused import native
 from thalweg.models.engine.fused.autograd import Task, simulate
+from thalweg.models.engine.fused.cpu import cpu_for
 from thalweg.models.engine.fused.program import Program
 from thalweg.models.engine.fused.tracing import NotElementwise, UnsupportedOperation, trace
+from thalweg.models.engine.request import Request, Results, Tensors
 from thalweg.models.process import ProcessModel, names
 
 __all__ = ["NotElementwise", "UnsupportedOperation", "program_of", "run", "takes"]
@@ -28,15 +28,9 @@ _lock = threading.Lock()
 
 
 def run(
-    process: ProcessModel,
-    forcing: Tensors,
-    parameters: Tensors,
-    state: Tensors,
-    flux_names: tuple[str, ...],
-    state_names: tuple[str, ...],
-    warmup: int,
-) -> tuple[Tensors, Tensors, Tensors]:
-    """Run all days in one kernel; see :data:`thalweg.models.engine.eager.Run` for the arguments.
+    process: ProcessModel, forcing: Tensors, parameters: Tensors, state: Tensors, request: Request
+) -> Results:
+    """Run all days in one kernel; see :data:`thalweg.models.engine.request.Run` for the arguments.
 
     Raises
     ------
@@ -51,21 +45,25 @@ def run(
     dtype = _common_dtype(inputs)
     sites, components = next(iter(state.values())).shape
     if sites * components == 0:
-        return eager.run(process, forcing, parameters, state, flux_names, state_names, warmup)
+        return eager.run(process, forcing, parameters, state, request)
     task = Task(
         program=program_of(process, dtype),
         inputs=tuple(inputs),
-        outputs=(*(f"flux.{n}" for n in flux_names), *(f"state.{n}" for n in state_names)),
+        outputs=(*(f"flux.{n}" for n in request.fluxes), *(f"state.{n}" for n in request.states)),
         days=next(iter(forcing.values())).shape[0],
-        warmup=warmup,
+        warmup=request.warmup,
+        state_days=request.state_days,
+        over=request.over,
+        memory=request.memory,
         shape=(sites, components),
-        vector=native.vector_for(dtype == torch.float32, sites * components),
+        target=cpu_for(dtype == torch.float32, sites * components),
     )
     results = iter(simulate(task, list(inputs.values())))
-    return (
-        {n: next(results) for n in flux_names},
-        {n: next(results) for n in state_names},
-        {n: next(results) for n in names(process.states)},
+    return Results(
+        fluxes={n: next(results) for n in request.fluxes},
+        states={n: next(results) for n in request.states},
+        final={n: next(results) for n in names(process.states)},
+        on_days={n: next(results) for n in names(process.states) if request.state_days},
     )
 
 

@@ -1,35 +1,21 @@
-"""The fused backend as a torch function: tensors in, one kernel forward, one back, tensors out."""
+"""The fused backend as a torch function: tensors in, kernels forward, kernels back, tensors out."""
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from thalweg.models.engine.fused import native
-from thalweg.models.engine.fused.emit import Vector
-from thalweg.models.engine.fused.frame import VECTORS_PER_UNIT
-from thalweg.models.engine.fused.plan import (
-    START,
-    STATIC,
-    Compiled,
-    Plan,
-    backward_kernel,
-    forward_kernel,
-    plan_of,
-)
+from thalweg.models.engine.eager import together
+from thalweg.models.engine.fused.plan import START, STATIC, Plan, backward_kernel, forward_kernel, plan_of
 from thalweg.models.engine.fused.program import Program
-
-Arrays = dict[str, Tensor]
-
-MUCH_MEMORY = 4 << 20  # bytes; below, numpy asks for no huge pages
+from thalweg.models.engine.fused.segments import Segments, cut
+from thalweg.models.engine.fused.target import Arrays, Target
+from thalweg.models.engine.request import Over
 
 
 @dataclass(frozen=True)
@@ -38,7 +24,8 @@ class Task:
 
     ``inputs`` name the tensors in order: ``forcing.*``, ``parameter.*``, ``state.*``; ``outputs``
     are the series wanted, ``flux.*`` and ``state.*``, of the days after warm-up. ``shape`` is
-    ``(site, component)``.
+    ``(site, component)``. For ``state_days``, ``over`` and ``memory`` see
+    :class:`thalweg.models.engine.request.Request`.
     """
 
     program: Program
@@ -46,16 +33,22 @@ class Task:
     outputs: tuple[str, ...]
     days: int
     warmup: int
+    state_days: tuple[int, ...]
+    over: Over | None
+    memory: int
     shape: tuple[int, int]
-    vector: Vector
+    target: Target
 
     @property
-    def vectors(self) -> int:
-        return -(-self.shape[0] * self.shape[1] // self.vector.width)
+    def states(self) -> tuple[str, ...]:
+        return tuple(name for name in self.inputs if name.startswith("state."))
 
 
 def simulate(task: Task, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Give the series of ``task.outputs``, then the final states in the order of the inputs."""
+    """Give the series of ``task.outputs``, the final states, and where days are chosen those of them.
+
+    States come in the order of the inputs.
+    """
     if torch.is_grad_enabled() and any(_needed(task, [t.requires_grad for t in tensors])):
         results: tuple[Tensor, ...] = _Fused.apply(task, *tensors)  # type: ignore[no-untyped-call]
         return results
@@ -74,92 +67,190 @@ def _needed(task: Task, required: Sequence[bool]) -> tuple[str, ...]:
 class _Fused(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, task: Task, *tensors: Tensor) -> tuple[Tensor, ...]:
-        results, plan, record = _forward(task, tensors, _needed(task, ctx.needs_input_grad[1:]))
-        ctx.task, ctx.plan = task, plan
-        ctx.save_for_backward(record, *tensors)
+        results, ctx.plan, ctx.segments, kept = _forward(
+            task, tensors, _needed(task, ctx.needs_input_grad[1:])
+        )
+        ctx.task = task
+        ctx.save_for_backward(*kept, *tensors)
         ctx.set_materialize_grads(False)
         return results
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
+        number = len(ctx.task.inputs)
         if all(g is None for g in given):
-            return (None,) * (1 + len(ctx.task.inputs))
-        record, *tensors = ctx.saved_tensors
-        gradients = _backward(ctx.task, ctx.plan, tensors, record, given)
-        return (None, *(gradients.get(name) for name in ctx.task.inputs))
+            return (None,) * (1 + number)
+        kept, tensors = ctx.saved_tensors[:-number], ctx.saved_tensors[-number:]
+        way = _WayBack(ctx.task, ctx.plan, tensors, given, one=len(ctx.segments.spans) == 1)
+        way.run(ctx.segments, kept)
+        return (None, *(way.gradients.get(name) for name in ctx.task.inputs))
 
 
 def _forward(
     task: Task, tensors: Sequence[Tensor], needed: tuple[str, ...]
-) -> tuple[tuple[Tensor, ...], Plan, Tensor]:
-    """Give the results, the plan and the record of states that the way back needs."""
+) -> tuple[tuple[Tensor, ...], Plan, Segments, list[Tensor]]:
+    """Give the results, the plan, the segments, and what the way back needs of each."""
     arrays, kinds = _arrays(task, tensors)
-    inputs = tuple(kinds.items())
-    plan = plan_of(task.program, inputs, task.outputs, needed, task.vector)
+    plan = plan_of(task.program, tuple(kinds.items()), task.outputs, needed, task.target)
+    segments = _segments(task, plan, tensors)
+    state = {name: arrays[name] for name in plan.states}
     if task.warmup:
-        early = plan_of(task.program, inputs, (), (), task.vector)
-        arrays |= _run_forward(task, early, arrays, range(task.warmup))[1]
-    late = range(task.warmup, task.days)
-    series, final, record = _run_forward(task, plan, arrays, late)
-    return (*series.values(), *final.values()), plan, record
+        early = plan.variant(outputs=False, way_back=False)
+        state = _march(task, early, arrays, state, range(task.warmup), {})[0]
+    like = tensors[0]
+    size = (task.days - task.warmup, *(task.shape if task.over is None else task.shape[:1]))
+    series = {name: task.target.empty(size, like) for name in task.outputs}
+    chosen: list[Arrays] = []
+    kept: list[Tensor] = []
+    marching = plan.variant(outputs=True, way_back=False) if segments.recompute else plan
+    for span in segments.spans:
+        if segments.recompute:
+            kept.append(torch.stack([state[name] for name in plan.states]))
+        rows = slice(span.start - task.warmup, span.stop - task.warmup)
+        state, record = _march(task, marching, arrays, state, span, {n: s[rows] for n, s in series.items()})
+        if needed and not segments.recompute:
+            kept.append(record)
+        if span.stop - 1 - task.warmup in task.state_days:
+            chosen.append(state)
+    on_days = [torch.stack([s[name] for s in chosen]) for name in plan.states] if chosen else []
+    return (*series.values(), *state.values(), *on_days), plan, segments, kept
 
 
-def _run_forward(task: Task, plan: Plan, arrays: Arrays, days: range) -> tuple[Arrays, Arrays, Tensor]:
-    """Give the series, the final states and the record of some days."""
+def _segments(task: Task, plan: Plan, tensors: Sequence[Tensor]) -> Segments:
+    lane = task.shape[0] * task.shape[1] * tensors[0].element_size()
+    summed = [
+        n for n, t in zip(task.inputs, tensors, strict=True) if n in plan.needed and _is_shared(task, t)
+    ]
+    passing = max(len(task.outputs) if task.over else 0, len(summed))
+    return cut(
+        range(task.warmup, task.days),
+        [task.warmup + day for day in task.state_days],
+        per_day=lane * (len(plan.recorded) + passing),
+        per_cut=lane * len(plan.states),
+        memory=task.memory,
+        record=bool(plan.needed),
+    )
+
+
+def _is_shared(task: Task, tensor: Tensor) -> bool:
+    """Tell whether a series repeats over sites or components, so that its gradient is a sum."""
+    return tensor.dim() == 3 and tensor.shape[1:] != task.shape
+
+
+def _march(
+    task: Task, plan: Plan, arrays: Arrays, state: Arrays, span: range, into: Arrays
+) -> tuple[Arrays, Tensor]:
+    """Simulate some days: fill ``into``, give the states after them and the record of them."""
     like = arrays[plan.states[0]]
-    series = {name: _empty((len(days), *task.shape), like) for name in plan.outputs}
-    final = {name: _empty(task.shape, like) for name in plan.states}
-    record = _empty((task.vectors, len(days), len(plan.recorded), task.vector.width), like)
-    ends = {f"start.{n}": arrays[n] for n in plan.states} | {f"end.{n}": t for n, t in final.items()}
-    given = {**arrays, **_of_days(arrays, plan, days)}
-    _run(task, forward_kernel(plan), {**given, **series, **ends, "record": record}, len(days))
-    return series, final, record
+    days, target = len(span), task.target
+    final = {name: target.empty(task.shape, like) for name in plan.states}
+    lanes = task.shape[0] * task.shape[1]
+    record = target.empty(target.record_shape(days, len(plan.recorded), lanes), like)
+    given = {**arrays, **_of_days(arrays, plan, span), "record": record}
+    given |= {f"start.{n}": t for n, t in state.items()} | {f"end.{n}": t for n, t in final.items()}
+    apart = into if task.over is None else {n: target.empty((days, *task.shape), like) for n in into}
+    target.run(forward_kernel(plan), {**given, **apart}, days, task.shape)
+    if task.over is not None:
+        for name, series in into.items():
+            series.copy_(together(apart[name], task.over))
+    return final, record
 
 
 def _of_days(arrays: Arrays, plan: Plan, days: range) -> Arrays:
     return {name: arrays[name][days.start : days.stop] for name, _ in plan.series}
 
 
-def _backward(
-    task: Task, plan: Plan, tensors: Sequence[Tensor], record: Tensor, given: Sequence[Tensor | None]
-) -> Arrays:
-    """Give the gradient of every input that needs one, given those of the results."""
-    days = range(task.warmup, task.days)
-    arrays = {**_arrays(task, tensors)[0], "record": record}
-    arrays |= _of_days(arrays, plan, days)
-    kinds: dict[str, str] = {}
-    for name, gradient in zip(task.outputs, given[: len(task.outputs)], strict=True):
-        if gradient is not None:
-            arrays[f"given.{name}"], kinds[f"given.{name}"] = _series(gradient, task)
-    started = []
-    for name, gradient in zip(plan.states, given[len(task.outputs) :], strict=True):
-        if gradient is not None:
-            arrays[f"start.given.{name}"] = gradient.expand(task.shape).contiguous()
-            started.append(f"given.{name}")
-    gradients: Arrays = {}
-    for name, tensor in zip(task.inputs, tensors, strict=True):
-        if name not in plan.needed:
-            continue
-        size = (task.days, *task.shape) if tensor.dim() == 3 else task.shape
-        gradients[name] = _empty(size, tensor)
-        if name in plan.states:
-            arrays[f"end.given.{name}"] = gradients[name]
-        elif tensor.dim() == 3:
-            gradients[name][: task.warmup] = 0.0
-            arrays[f"gradient.{name}"] = gradients[name][task.warmup :]
-        else:
-            arrays[f"gradient.{name}"] = gradients[name]
-    _run(task, backward_kernel(plan, tuple(kinds.items()), tuple(started)), arrays, len(days))
-    shapes = {name: tensor.shape for name, tensor in zip(task.inputs, tensors, strict=True)}
-    return {name: gradient.sum_to_size(shapes[name]) for name, gradient in gradients.items()}
+class _WayBack:
+    """Gradients of the inputs, gathered from the last segment to the first."""
 
+    def __init__(
+        self, task: Task, plan: Plan, tensors: Sequence[Tensor], given: Sequence[Tensor | None], *, one: bool
+    ) -> None:
+        self.task, self.plan, self.one = task, plan, one
+        self.arrays = _arrays(task, tensors)[0]
+        self.tensors = dict(zip(task.inputs, tensors, strict=True))
+        self.kinds: dict[str, str] = {}
+        number, states = len(task.outputs), len(plan.states)
+        for name, gradient in zip(task.outputs, given[:number], strict=True):
+            if gradient is not None:
+                self._take_series(f"given.{name}", gradient)
+        self.carried = dict(zip(plan.states, given[number : number + states], strict=True))
+        self.on_days = dict(zip(plan.states, given[number + states :], strict=False))
+        self.gradients = {
+            name: task.target.empty(tuple(tensor.shape), tensor)
+            if tensor.dim() == 3
+            else tensor.new_zeros(task.shape)
+            for name, tensor in self.tensors.items()
+            if name in plan.needed
+        }
 
-def _empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Give memory; much of it from numpy, which asks for huge pages: a tenth of the time to touch it."""
-    if math.prod(shape) * like.element_size() < MUCH_MEMORY:
-        return like.new_empty(shape)
-    return torch.from_numpy(np.empty(shape, np.float32 if like.dtype == torch.float32 else np.float64))
+    def _take_series(self, name: str, gradient: Tensor) -> None:
+        if self.task.over is not None:
+            shared = gradient.unsqueeze(-1)
+            shared = shared / self.task.shape[1] if self.task.over == "mean" else shared
+            gradient = shared.expand(-1, *self.task.shape)
+        self.arrays[name], self.kinds[name] = _series(gradient, self.task)
+
+    def run(self, segments: Segments, kept: Sequence[Tensor]) -> None:
+        """Go back through all segments; ``kept`` is what the way forward kept of each."""
+        task, plan = self.task, self.plan
+        for span, found in zip(reversed(segments.spans), reversed(kept), strict=True):
+            record = found
+            if segments.recompute:
+                state = dict(zip(plan.states, found.unbind(0), strict=True))
+                again = plan.variant(outputs=False, way_back=True)
+                record = _march(task, again, self.arrays, state, span, {})[1]
+            self._add_chosen(span.stop - 1 - task.warmup)
+            self._segment(span, record)
+        self.gradients |= {n: g for n, g in self.carried.items() if n in plan.needed and g is not None}
+        for name, gradient in self.gradients.items():
+            if gradient.dim() == 3:
+                gradient[: task.warmup] = 0.0
+            self.gradients[name] = gradient.sum_to_size(self.tensors[name].shape)
+
+    def _add_chosen(self, day: int) -> None:
+        if day in self.task.state_days:
+            place = self.task.state_days.index(day)
+            for name, gradient in self.on_days.items():
+                if gradient is not None:
+                    before = self.carried[name]
+                    self.carried[name] = gradient[place] if before is None else before + gradient[place]
+
+    def _segment(self, span: range, record: Tensor) -> None:
+        task, plan = self.task, self.plan
+        rows = slice(span.start - task.warmup, span.stop - task.warmup)
+        arrays = {**self.arrays, **_of_days(self.arrays, plan, span), "record": record}
+        arrays |= {name: self.arrays[name][rows] for name in self.kinds}
+        started = [n for n in plan.states if not self.one or self.carried[n] is not None]
+        finished = [n for n in plan.states if not self.one or n in plan.needed]
+        for name in started:
+            before = self.carried[name]
+            start = record.new_zeros(task.shape) if before is None else before.expand(task.shape).contiguous()
+            arrays[f"start.given.{name}"] = start
+        after = {name: task.target.empty(task.shape, record) for name in finished}
+        arrays |= {f"end.given.{name}": t for name, t in after.items()}
+        passing: Arrays = {}
+        for name, gradient in self.gradients.items():
+            if name in plan.states:
+                continue
+            if gradient.dim() == 2:
+                arrays[f"start.sum.gradient.{name}"] = gradient
+                arrays[f"gradient.{name}"] = passing[name] = task.target.empty(task.shape, record)
+            elif _is_shared(task, gradient):
+                passing[name] = task.target.empty((len(span), *task.shape), record)
+                arrays[f"gradient.{name}"] = passing[name]
+            else:
+                arrays[f"gradient.{name}"] = gradient[span.start : span.stop]
+        kernel = backward_kernel(plan, tuple(self.kinds.items()), tuple(started), tuple(finished))
+        task.target.run(kernel, arrays, len(span), task.shape)
+        self.carried |= after
+        for name, found in passing.items():
+            if found.dim() == 2:
+                self.gradients[name] = found
+            else:
+                rows_of = self.gradients[name][span.start : span.stop]
+                rows_of.copy_(found.sum_to_size(rows_of.shape))
 
 
 def _arrays(task: Task, tensors: Sequence[Tensor]) -> tuple[Arrays, dict[str, str]]:
@@ -181,44 +272,7 @@ def _series(tensor: Tensor, task: Task) -> tuple[Tensor, str]:
     tensor = tensor.detach()
     if components > 1 and (tensor.shape[2] == 1 or tensor.stride(2) == 0):
         rows = tensor[:, :, 0].expand(-1, sites)
-        return rows if rows.stride(1) == 1 else rows.contiguous(), _site_layout(components, task.vector.width)
+        return rows if rows.stride(1) == 1 else rows.contiguous(), task.target.shared_layout(components)
     full = tensor.expand(-1, *task.shape)
     packed = (components == 1 or full.stride(2) == 1) and (sites == 1 or full.stride(1) == components)
     return full if packed else full.contiguous(), "lane"
-
-
-def _site_layout(components: int, width: int) -> str:
-    if components % width == 0:
-        return "site"
-    return f"repeat.{components}" if width % components == 0 else "gather"
-
-
-@functools.cache
-def _vectors_per_unit(vectors: int, threads: int) -> int:
-    """Give the size of unit, the larger of equals, with which the last thread is done soonest."""
-    sizes = range(1, max(1, min(VECTORS_PER_UNIT, vectors // threads)) + 1)
-    # A unit of one vector has nothing to do while that vector waits for itself.
-    work = {size: -(-vectors // (size * threads)) * (size if size > 1 else 1.5) for size in sizes}
-    return min(reversed(sizes), key=lambda size: work[size])
-
-
-def _run(task: Task, compiled: Compiled, arrays: Arrays, days: int) -> None:
-    threads = torch.get_num_threads()
-    per_unit = _vectors_per_unit(task.vectors, threads)
-    units = -(-task.vectors // per_unit)
-    numbers = {
-        "units": units,
-        "days": days,
-        "lanes": task.shape[0] * task.shape[1],
-        "components": task.shape[1],
-        "vectors": task.vectors,
-        "vectors_per_unit": per_unit,
-    }
-    values = []
-    for argument in compiled.arguments[1:]:
-        what, _, name = argument.partition(".")
-        if what == "at":
-            values.append(arrays[name].data_ptr())
-        else:
-            values.append(arrays[name].stride(0) if what == "stride" else numbers[argument])
-    native.run(compiled.run, values, min(threads, units), arrays)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from thalweg.models.engine.fused import program_of
+from thalweg.models.engine.fused.cpu import Cpu
 from thalweg.models.engine.fused.emit import Vector
 from thalweg.models.engine.fused.kernel import write
 from thalweg.models.engine.fused.plan import START, STATIC, plan_of
@@ -54,10 +55,10 @@ def explain(process: ProcessModel, width: int = 8) -> dict[str, str]:
         *((f"state.{name}", START) for name in names(process.states)),
     )
     vector = Vector(single=True, width=width)
-    plan = plan_of(program, inputs, fluxes, parameters, vector)
+    plan = plan_of(program, inputs, fluxes, parameters, Cpu(vector))
     given = tuple((f"given.{name}", "lane") for name in fluxes)
     return {
         "step": listing(program),
         "forward": write(plan.forward_march(), vector).text,
-        "backward": write(plan.backward_march(given, ()), vector).text,
+        "backward": write(plan.backward_march(given, (), ()), vector).text,
     }

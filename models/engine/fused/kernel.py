@@ -6,6 +6,7 @@ then walks the days, then writes what is left at the end.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from thalweg.models.engine.fused.emit import Vector
@@ -31,7 +32,8 @@ class March:
     recorded : inputs kept from the forward march (states at the start of each day) and read
         in the backward one.
     stored : outputs written each day, ``(time, lane)``.
-    summed : outputs summed over the days, ``(lane,)``.
+    summed : outputs summed over the days, ``(lane,)``, onto the sums of the days before (``start.sum.*``):
+        so a simulation cut into segments gives the same sums to the last bit.
     """
 
     program: Program
@@ -50,6 +52,32 @@ class March:
     @property
     def layouts(self) -> set[str]:
         return {layout for _, layout in (*self.series, *self.added)}
+
+    @functools.cached_property
+    def inputs(self) -> dict[str, int]:
+        """The program's inputs by name."""
+        return {str(n.value): i for i, n in enumerate(self.program.nodes) if n.operation == "input"}
+
+    @functools.cached_property
+    def wanted(self) -> dict[str, int]:
+        """The program's outputs that are carried, stored or summed, by name."""
+        outputs = [*(out for _, out in self.carried), *self.stored, *self.summed]
+        return {name: self.program.outputs[name] for name in outputs}
+
+    @functools.cached_property
+    def constant(self) -> list[int]:
+        """Values that days use and that depend on static inputs alone; conditions are made anew each day."""
+        constant: set[int] = set()
+        free: set[int] = set()
+        for index, node in enumerate(self.program.nodes):
+            if node.operation == "input":
+                is_constant = str(node.value) in self.static
+            else:
+                is_constant = all(a in constant or a in free for a in node.arguments)
+            if is_constant:
+                is_free = self.program.is_condition(index) or node.operation == "constant"
+                (free if is_free else constant).add(index)
+        return [i for i in self.program.reachable(self.wanted.values(), until=constant) if i in constant]
 
 
 def write(march: March, vector: Vector) -> Kernel:
@@ -70,48 +98,29 @@ class _Writer(SeriesFrame):
     def plan(self, march: March) -> None:
         """Decide what is computed once and what is kept in a slot."""
         self.march, self.program = march, march.program
-        self.inputs = {str(n.value): i for i, n in enumerate(self.program.nodes) if n.operation == "input"}
-        outputs = [*(out for _, out in march.carried), *march.stored, *march.summed]
-        self.wanted = {name: self.program.outputs[name] for name in outputs}
-        constant = self._constant_in_time()
-        body = self.program.reachable(self.wanted.values(), until=constant)
-        self.constant = [index for index in body if index in constant]
-        names = [f"constant.{index}" for index in self.constant]
+        names = [f"constant.{index}" for index in march.constant]
         names += [f"carried.{name}" for name, _ in march.carried]
         names += [f"sum.{name}" for name in march.summed]
         self.slots.update((name, number) for number, name in enumerate(names))
-
-    def _constant_in_time(self) -> set[int]:
-        """Give the values that depend on static inputs alone; conditions are made anew each day."""
-        constant: set[int] = set()
-        free: set[int] = set()
-        for index, node in enumerate(self.program.nodes):
-            if node.operation == "input":
-                is_constant = str(node.value) in self.march.static
-            else:
-                is_constant = all(a in constant or a in free for a in node.arguments)
-            if is_constant:
-                is_free = self.program.is_condition(index) or node.operation == "constant"
-                (free if is_free else constant).add(index)
-        return constant
 
     def before_days(self) -> None:
         march, program, loop = self.march, self.program, "prepare"
         self.open_vectors(loop, "begin")
         if "gather" in march.layouts:
             self.keep_sites(loop)
-        inputs = [i for i in program.reachable(self.constant) if program.nodes[i].operation == "input"]
+        inputs = [i for i in program.reachable(march.constant) if program.nodes[i].operation == "input"]
         known = {i: str(program.nodes[i].value) for i in inputs}
         known = {i: self.load(self.lane_array(name, loop), f"p.{name}") for i, name in known.items()}
-        values = self.emitter.values(program, self.constant, known, "p", march.loose)
-        for index in self.constant:
+        values = self.emitter.values(program, march.constant, known, "p", march.loose)
+        for index in march.constant:
             self.store_slot(values[index], loop, f"constant.{index}")
         for name, _ in march.carried:
             started = name in march.started
             first = self.load(self.lane_array(f"start.{name}", loop)) if started else "zeroinitializer"
             self.store_slot(first, loop, f"carried.{name}")
         for name in march.summed:
-            self.store_slot("zeroinitializer", loop, f"sum.{name}")
+            before = self.load(self.lane_array(f"start.sum.{name}", loop))
+            self.store_slot(before, loop, f"sum.{name}")
         self.close_vectors(loop, "days.begin")
 
     def days(self) -> None:
@@ -133,20 +142,20 @@ class _Writer(SeriesFrame):
     def _one_day(self, loop: str) -> None:
         march = self.march
         known = self._inputs_today(loop)
-        values = self.emitter.values(self.program, self.wanted.values(), known, "d", march.loose)
+        values = self.emitter.values(self.program, march.wanted.values(), known, "d", march.loose)
         for name in march.stored:
-            self.store_today(name, values[self.wanted[name]], loop)
+            self.store_today(name, values[march.wanted[name]], loop)
         for name, output in march.carried:
-            self.store_slot(values[self.wanted[output]], loop, f"carried.{name}")
+            self.store_slot(values[march.wanted[output]], loop, f"carried.{name}")
         for name in march.summed:
             before, total = self.load_slot(loop, f"sum.{name}"), self.fresh()
-            self.line(f"{total} = fadd {self.vector.name} {before}, {values[self.wanted[name]]}")
+            self.line(f"{total} = fadd {self.vector.name} {before}, {values[march.wanted[name]]}")
             self.store_slot(total, loop, f"sum.{name}")
 
     def _inputs_today(self, loop: str) -> dict[int, str]:
         march = self.march
         self.find_site(march.layouts, loop)
-        known = {i: self.load_slot(loop, f"constant.{i}", self._constant_name(i)) for i in self.constant}
+        known = {i: self.load_slot(loop, f"constant.{i}", self._constant_name(i)) for i in march.constant}
         carried = {name: self.load_slot(loop, f"carried.{name}") for name, _ in march.carried}
         for name, layout in march.added:
             total = self.fresh()
@@ -155,7 +164,7 @@ class _Writer(SeriesFrame):
             carried[name] = total
         today = {**carried, **self._record(carried, loop)}
         today |= {name: self.load_today(name, layout, loop) for name, layout in march.series}
-        return known | {self.inputs[name]: value for name, value in today.items() if name in self.inputs}
+        return known | {march.inputs[name]: value for name, value in today.items() if name in march.inputs}
 
     def _constant_name(self, index: int) -> str:
         node = self.program.nodes[index]

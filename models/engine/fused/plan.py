@@ -5,24 +5,15 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from thalweg.models.engine.fused import native
-from thalweg.models.engine.fused.emit import Vector
-from thalweg.models.engine.fused.kernel import March, write
+from thalweg.models.engine.fused.kernel import March
 from thalweg.models.engine.fused.passes import lowered
 from thalweg.models.engine.fused.program import Program
+from thalweg.models.engine.fused.target import Compiled, Target
 
 # How an input lies in memory: see `March` for the layouts of series.
 STATIC, START = "static", "start"
 
 Kinds = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """A kernel that can be run, and the arguments that it wants, in order."""
-
-    arguments: tuple[str, ...]
-    run: native.Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,14 +27,24 @@ class Plan:
         a series, ``static`` for a parameter that does not change, ``start`` for a state.
     outputs : ``flux.*`` and ``state.*`` series that are wanted.
     needed : the inputs whose gradient may be asked for; empty when there is no way back.
-    vector : what the kernels compute with.
+    target : what the kernels run on.
     """
 
     program: Program
     inputs: Kinds
     outputs: tuple[str, ...]
     needed: tuple[str, ...]
-    vector: Vector
+    target: Target
+
+    def variant(self, *, outputs: bool, way_back: bool) -> Plan:
+        """Give the plan without the series, or without a way back, where these are false."""
+        return plan_of(
+            self.program,
+            self.inputs,
+            self.outputs if outputs else (),
+            self.needed if way_back else (),
+            self.target,
+        )
 
     def named(self, kind: str) -> tuple[str, ...]:
         return tuple(name for name, found in self.inputs if found == kind)
@@ -67,7 +68,7 @@ class Plan:
 
     def forward_march(self) -> March:
         program, loose = lowered(
-            self.program.specialised((*self.states, *self.outputs), ()), self.vector.single
+            self.program.specialised((*self.states, *self.outputs), ()), self.target.single
         )
         used = program.inputs_of(program.outputs.values())
         return March(
@@ -85,14 +86,15 @@ class Plan:
             summed=(),
         )
 
-    def backward_march(self, given: Kinds, started: tuple[str, ...]) -> March:
+    def backward_march(self, given: Kinds, started: tuple[str, ...], finished: tuple[str, ...]) -> March:
         """Give the march back from the last day.
 
         Parameters
         ----------
         given : gradients of the outputs with their layouts, ``given.flux.*`` and ``given.state.*``;
             those that are not among them are absent.
-        started : final states whose gradient is given, ``given.state.*``.
+        started : states after the last day whose gradient is given, ``state.*``.
+        finished : states before the first day whose gradient is wanted.
         """
         carried = tuple((f"given.{n}", f"gradient.{n}") for n in self.states)
         wanted = tuple(f"gradient.{n}" for n in self.needed if n not in self.states)
@@ -103,7 +105,7 @@ class Plan:
             if n.operation == "input" and str(n.value).startswith("given.flux.") and n.value not in present
         ]
         special = self.program.specialised((*(out for _, out in carried), *wanted), absent)
-        program, loose = lowered(special, self.vector.single)
+        program, loose = lowered(special, self.target.single)
         used = program.inputs_of(program.outputs.values())
         static = self.named(STATIC)
         return March(
@@ -115,8 +117,8 @@ class Plan:
                 item for item in (*self.series, *given) if item[0] in used and item[0] not in dict(carried)
             ),
             carried=carried,
-            started=started,
-            finished=tuple(f"given.{n}" for n in self.needed if n in self.states),
+            started=tuple(f"given.{n}" for n in started),
+            finished=tuple(f"given.{n}" for n in finished),
             added=tuple(item for item in given if item[0] in dict(carried)),
             recorded=self.recorded,
             stored=tuple(w for w in wanted if w.removeprefix("gradient.") not in static),
@@ -126,24 +128,21 @@ class Plan:
 
 @functools.lru_cache(maxsize=256)
 def plan_of(
-    program: Program, inputs: Kinds, outputs: tuple[str, ...], needed: tuple[str, ...], vector: Vector
+    program: Program, inputs: Kinds, outputs: tuple[str, ...], needed: tuple[str, ...], target: Target
 ) -> Plan:
     """Give the one plan of these."""
-    return Plan(program, inputs, outputs, needed, vector)
+    return Plan(program, inputs, outputs, needed, target)
 
 
 @functools.lru_cache(maxsize=256)
 def forward_kernel(plan: Plan) -> Compiled:
     """Give the kernel forward, compiled."""
-    return _compiled(plan.forward_march(), plan.vector)
+    return plan.target.compile(plan.forward_march())
 
 
 @functools.lru_cache(maxsize=256)
-def backward_kernel(plan: Plan, given: Kinds, started: tuple[str, ...]) -> Compiled:
+def backward_kernel(
+    plan: Plan, given: Kinds, started: tuple[str, ...], finished: tuple[str, ...]
+) -> Compiled:
     """Give the kernel back, compiled; see :meth:`Plan.backward_march` for the arguments."""
-    return _compiled(plan.backward_march(given, started), plan.vector)
-
-
-def _compiled(march: March, vector: Vector) -> Compiled:
-    kernel = write(march, vector)
-    return Compiled(kernel.arguments, native.load(kernel.text))
+    return plan.target.compile(plan.backward_march(given, started, finished))
