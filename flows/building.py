@@ -52,7 +52,15 @@ def build_model(
     if missing:
         raise ValueError(f"process {spec.process!r} needs {', '.join(missing)}: add it to data.forcings")
     if isinstance(spec, CalibratedModel):
-        return Calibrated(process, attributes, donors, components=spec.components, target=target)
+        return Calibrated(
+            process,
+            attributes,
+            donors,
+            components=spec.components,
+            learned_weights=spec.weights == "learned",
+            routing=spec.routing,
+            target=target,
+        )
     if width == 0:
         raise ValueError("a hybrid maps attributes to parameters, and the store or data.attributes has none")
     network = spec.network
@@ -69,5 +77,7 @@ def build_model(
         dropout=network.dropout,
         varying=spec.varying,
         varying_hidden=varying_hidden,
+        learned_weights=spec.weights == "learned",
+        routing=spec.routing,
         target=target,
     )

@@ -16,6 +16,7 @@ from thalweg.flows.manifest import describe
 from thalweg.flows.outcome import write_floor, write_trained
 from thalweg.flows.prediction import predict, validation_score
 from thalweg.flows.preparation import Preparation
+from thalweg.models.engine import set_memory_budget
 from thalweg.models.model import Model
 from thalweg.models.training import Epoch, History, Trainer, TrainingOptions, save_atomically
 from thalweg.storage.errors import InputError
@@ -88,6 +89,7 @@ def prepare(cell: Cell) -> Preparation:
     """Open the store and fit the scaling on the training part."""
     resources = cell.experiment.resources
     torch.set_num_threads(resources.torch_threads)
+    set_memory_budget(int(resources.gradient_memory * 1e9))
     cuda = resources.gpus_per_worker > 0 and torch.cuda.is_available()
     dataset = open_store(Path(cell.experiment.data.store))
     return Preparation(dataset, cell.experiment, cell.fold, torch.device("cuda" if cuda else "cpu"))

@@ -8,6 +8,7 @@ from pydantic import (
     AfterValidator,
     Field,
     SerializerFunctionWrapHandler,
+    StrictBool,
     StrictInt,
     ValidationInfo,
     create_model,
@@ -19,6 +20,8 @@ from pydantic import (
 from thalweg.flows import names
 from thalweg.flows.spec import Count, Positive, Share, Spec
 
+# How parallel components are averaged: alike, or by weights that are trained too.
+Weights = Literal["mean", "learned"]
 Process = Annotated[str, AfterValidator(names.check_process)]
 
 
@@ -97,6 +100,8 @@ class CalibratedModel(_Trainable):
     kind: Literal["calibrated"]
     process: Process = "hbv"
     components: Count = 1
+    weights: Weights = "mean"
+    routing: StrictBool = True
 
 
 class LstmModel(_Trainable):
@@ -113,6 +118,8 @@ class HybridModel(_Trainable):
     kind: Literal["hybrid"]
     process: Process = "hbv"
     components: Count = 16
+    weights: Weights = "mean"
+    routing: StrictBool = True
     network: Network = MlpNetwork(kind="mlp")
     varying: tuple[str, ...] = ()
 

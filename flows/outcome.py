@@ -15,6 +15,7 @@ from thalweg.evaluation.floors import climatology, persistence
 from thalweg.evaluation.skill import skill
 from thalweg.flows.preparation import Preparation, Record
 from thalweg.models.calibrated import Calibrated
+from thalweg.models.engine.weighted import WEIGHT
 from thalweg.models.hybrids import Hybrid
 from thalweg.models.model import Model, Prediction
 from thalweg.models.process import Parameter, State, Variable
@@ -119,4 +120,4 @@ def _units(model: Calibrated | Hybrid) -> dict[str, str]:
         *process.states,
         *ROUTING,
     )
-    return {item.name: item.units for item in declared}
+    return {WEIGHT: "1", **{item.name: item.units for item in declared}}

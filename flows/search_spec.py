@@ -43,13 +43,18 @@ class Search(Spec):
 
 
 class Resources(Spec):
-    """What each run is given. ``workers: null`` is as many at once as fit."""
+    """What each run is given. ``workers: null`` is as many at once as fit.
+
+    ``gradient_memory`` (GB) is what a simulation may keep for its way back: with less it computes some days
+    twice, to the same result.
+    """
 
     cpus_per_worker: Positive = 1
     gpus_per_worker: Annotated[Number, Field(ge=0)] = 0
     workers: Count | None = None
     retries: Annotated[StrictInt, Field(ge=0)] = 2
     threads: Count | None = None
+    gradient_memory: Positive = 4.0
 
     @property
     def torch_threads(self) -> int:

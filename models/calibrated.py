@@ -25,6 +25,8 @@ class Calibrated(Model):
     donors : ``(site,)``, true for the training sites whose parameters may be taken elsewhere: those with
         observations, since the others were never calibrated. All of them if absent.
     components : parallel parameter sets per site, averaged (1: the classical model).
+    learned_weights : how much each component counts is calibrated too; otherwise all count alike.
+    routing : whether a gamma unit hydrograph brings the runoff to the gauge.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Calibrated(Model):
         donors: Tensor | None = None,
         *,
         components: int = 1,
+        learned_weights: bool = False,
         routing: bool = True,
         target: str = "discharge",
         generator: torch.Generator | None = None,
@@ -47,6 +50,7 @@ class Calibrated(Model):
         shape = (len(process.parameters), sites, components)
         self.raw = nn.Parameter(spread * torch.randn(shape, generator=generator))
         self.raw_routing = nn.Parameter(torch.zeros(len(ROUTING) if routing else 0, sites))
+        self.raw_weights = nn.Parameter(torch.zeros(sites, components)) if learned_weights else None
         self.attributes: Tensor
         self.register_buffer("attributes", attributes.clone())
         self.donors: Tensor
@@ -60,7 +64,14 @@ class Calibrated(Model):
         parameters = {item.name: self.raw[i, site] for i, item in enumerate(self.process.parameters)}
         routing = {item.name: raw[site] for item, raw in zip(ROUTING, self.raw_routing, strict=False)}
         return simulate_routed(
-            self.process, inputs, parameters, routing, target=self.target, warmup=warmup, details=details
+            self.process,
+            inputs,
+            parameters,
+            routing,
+            None if self.raw_weights is None else self.raw_weights[site],
+            target=self.target,
+            warmup=warmup,
+            details=details,
         )
 
     def _parameter_site(self, inputs: Inputs) -> Tensor:

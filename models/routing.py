@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from thalweg.models.process import Parameter
+from thalweg.models.engine import Backend, simulate
+from thalweg.models.process import Balance, Parameter, ProcessModel, State, Variable
 
 # Ranges of Feng et al. (2022), 10.1029/2022WR032404.
 ROUTING = (
@@ -37,20 +41,51 @@ def gamma_unit_hydrograph(shape: Tensor, timescale: Tensor, length: int = LENGTH
     return torch.softmax(logarithm, dim=0)
 
 
-def route(runoff: Tensor, hydrograph: Tensor) -> Tensor:
+def route(runoff: Tensor, hydrograph: Tensor, backend: Backend = "auto") -> Tensor:
     """Convolve runoff with a unit hydrograph.
 
     Parameters
     ----------
     runoff : ``(time, site)`` (mm/day).
     hydrograph : ``(lag, site)`` from :func:`gamma_unit_hydrograph`.
+    backend : see :func:`thalweg.models.engine.simulate`.
 
     Returns
     -------
     Tensor ``(time, site)`` (mm/day): discharge at the gauge. Runoff before the first day counts as
     zero, so the first ``lag - 1`` days are low.
     """
-    lags = hydrograph.shape[0]
-    padded = torch.nn.functional.pad(runoff, (0, 0, lags - 1, 0))
-    windows = padded.unfold(0, lags, 1)  # (time, site, lag), oldest first
-    return torch.einsum("tsl,ls->ts", windows, hydrograph.flip(0))
+    if hydrograph.shape[0] == 1:
+        return runoff * hydrograph[0]
+    process = _channel(hydrograph.shape[0])
+    shares = {
+        item.name: share.unsqueeze(-1) for item, share in zip(process.parameters, hydrograph, strict=True)
+    }
+    found = simulate(process, {"runoff": runoff}, shares, backend=backend)
+    return found.fluxes["discharge"].squeeze(-1)
+
+
+@functools.cache
+def _channel(length: int) -> ProcessModel:
+    """Give the convolution as a process: water on its way is a state for each day still to go.
+
+    So it takes the engine's time, forward and back, and no memory: the step is linear, and its derivative
+    needs no state of any day.
+    """
+
+    def step(self: ProcessModel, forcing: Any, state: Any, parameter: Any) -> tuple[Any, Any]:
+        joining = [share * forcing.runoff for share in parameter]
+        arriving = [there + new for there, new in zip(state, joining[:-1], strict=True)]
+        return self.CurrentState(*arriving[1:], joining[-1]), self.Fluxes(arriving[0])
+
+    on_the_way = tuple(State(f"arriving_in_{day}", "mm", 0.0) for day in range(1, length))
+    members = {
+        "forcings": (Variable("runoff", "mm/day"),),
+        "states": on_the_way,
+        "parameters": tuple(Parameter(f"share_{lag}", "1", 0.0, 1.0) for lag in range(length)),
+        "fluxes": (Variable("discharge", "mm/day"),),
+        "balance": Balance(("runoff",), ("discharge",), tuple(item.name for item in on_the_way)),
+        "step": step,
+    }
+    process: ProcessModel = type("Channel", (ProcessModel,), members)()
+    return process

@@ -29,6 +29,8 @@ class Hybrid(Model):
     hidden : widths of the MLP's layers.
     varying : names of the parameters that vary in time.
     varying_hidden : width of the LSTM that gives those.
+    learned_weights : the MLP also says how much each component counts; otherwise all count alike.
+    routing : whether a gamma unit hydrograph brings the runoff to the gauge.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Hybrid(Model):
         dropout: float = 0.0,
         varying: Sequence[str] = (),
         varying_hidden: int = 64,
+        learned_weights: bool = False,
         routing: bool = True,
         target: str = "discharge",
     ) -> None:
@@ -52,7 +55,8 @@ class Hybrid(Model):
         self.static = [item for item in process.parameters if item.name not in varying]
         self.varying = [process.parameter(name) for name in varying]
         self.routing = ROUTING if routing else ()
-        outputs = len(self.static) * components + len(self.routing)
+        self.weights = components if learned_weights else 0
+        outputs = len(self.static) * components + len(self.routing) + self.weights
         self.static_network = mlp(attributes, hidden, outputs, dropout)
         self.varying_network = (
             SequenceNetwork(variables, attributes, varying_hidden, len(self.varying) * components, dropout)
@@ -69,7 +73,14 @@ class Hybrid(Model):
             parameters |= self._by_name(self.varying_network(inputs, 0), self.varying)
         routing = {item.name: raw[:, n + i] for i, item in enumerate(self.routing)}
         return simulate_routed(
-            self.process, inputs, parameters, routing, target=self.target, warmup=warmup, details=details
+            self.process,
+            inputs,
+            parameters,
+            routing,
+            raw[:, -self.weights :] if self.weights else None,
+            target=self.target,
+            warmup=warmup,
+            details=details,
         )
 
     def _by_name(self, raw: Tensor, items: Sequence[Parameter]) -> dict[str, Tensor]:

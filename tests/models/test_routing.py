@@ -1,3 +1,4 @@
+import numpy as np
 import torch
 
 from thalweg.models.routing import LENGTH, gamma_unit_hydrograph, route
@@ -23,6 +24,27 @@ def test_a_pulse_becomes_the_hydrograph_and_water_is_kept():
     torch.testing.assert_close(routed[5 : 5 + LENGTH], 10 * weights)
     assert bool((routed[:5] == 0).all())
     torch.testing.assert_close(routed.sum(0), torch.full((2,), 10.0))
+
+
+def test_a_convolution_forward_and_back():
+    """Against numpy, and against the plain loop, gradients to runoff and hydrograph too."""
+    draw = torch.Generator().manual_seed(2)
+    runoff = torch.rand(60, 5, generator=draw, dtype=torch.float64).requires_grad_()
+    weights = torch.softmax(torch.randn(LENGTH, 5, generator=draw, dtype=torch.float64), 0).requires_grad_()
+    found = {}
+    for backend in ("fused", "eager"):
+        routed = route(runoff, weights, backend)
+        found[backend] = (routed, *torch.autograd.grad(routed.square().sum(), [runoff, weights]))
+    for one, other in zip(found["fused"], found["eager"], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    for site in range(5):
+        expected = np.convolve(runoff[:, site].detach(), weights[:, site].detach())[:60]
+        np.testing.assert_allclose(found["fused"][0][:, site].detach(), expected, rtol=1e-12)
+
+
+def test_a_hydrograph_of_one_day_changes_nothing():
+    runoff = torch.rand(9, 2)
+    assert torch.equal(route(runoff, torch.ones(1, 2)), runoff)
 
 
 def test_gradients_by_finite_differences():

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -247,3 +248,30 @@ def test_a_validation_of_nan_is_never_the_best():
     history = trainer("lstm", options, validate=lambda model: next(scores)).fit()
     assert history.best_epoch == 2
     assert history.best_score == 0.5
+
+
+@pytest.mark.parametrize("kind", ["hybrid", "calibrated"])
+def test_weights_of_components_are_learned(kind):
+    """They sum to one, begin alike in calibration, move in training, and no water is lost."""
+    inputs = weather()
+    torch.manual_seed(3)
+    model = (
+        Hybrid(find_process("hbv"), ATTRIBUTES, 3, components=4, learned_weights=True)
+        if kind == "hybrid"
+        else Calibrated(find_process("hbv"), inputs.attributes, components=4, learned_weights=True)
+    )
+    before = model(inputs, 30, details=True).parameters["component_weight"].detach()
+    assert before.shape == (SITES, 4)
+    torch.testing.assert_close(before.sum(-1), torch.ones(SITES))
+    observed = truth(inputs)
+    options = replace(OPTIONS, epochs=2)
+    Trainer(model, TrainingData(inputs, observed, torch.ones(SITES)), options, seed=2).fit()
+    found = model(inputs, 30, details=True)
+    weights = found.parameters["component_weight"]
+    assert (weights - before).abs().max() > 1e-4
+    torch.testing.assert_close(weights.sum(-1), torch.ones(SITES))
+    stored = sum(found.states.values())
+    change = stored[-1] - stored[0]
+    rain, gone = inputs.forcing["precipitation"][31:], found.fluxes["evapotranspiration"][1:]
+    runoff = found.fluxes["discharge"][1:]
+    torch.testing.assert_close(rain.sum(0) - gone.sum(0) - runoff.sum(0), change, rtol=0, atol=0.02)
