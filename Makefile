@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-all lint types install lock clean
+.PHONY: demo test test-all test-gpu lint types install lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/thalweg run examples/sample.yaml
@@ -17,6 +17,10 @@ test: $(INSTALLED)
 
 test-all: $(INSTALLED)
 	$(BIN)/pytest -m ""
+
+# On a machine with an NVIDIA GPU; elsewhere every test is skipped and says why.
+test-gpu: $(INSTALLED)
+	$(BIN)/pytest -m gpu -rs tests/models
 
 install: $(INSTALLED)
 

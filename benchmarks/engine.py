@@ -1,12 +1,13 @@
 """The fused backend against the eager one and, where it is installed, against a published package.
 
     python benchmarks/engine.py [--sites 100] [--components 16] [--days 730] [--repeats 5] [--threads N]
+                                [--device cuda] [--quick]
 
 One run is a training step's worth of HBV: three parameters vary in time, half of the days warm up, the
 components' mean is the loss's discharge, and gradients go back to all parameters (against ``hydrodl2``: to
 the raw numbers that become parameters). All sides take turns; figures are medians. ``hydrodl2`` (``pip
 install hydrodl2==1.4.0``; licensed for non-commercial use, and not a dependency of ours) is compared when it
-can be imported.
+can be imported. ``--device cuda`` runs everything on a GPU, and ``engine_gpu.py`` besides.
 """
 
 from __future__ import annotations
@@ -35,24 +36,32 @@ VARYING = ("recharge_exponent", "quick_recession", "evapotranspiration_exponent"
 Step = Callable[[], object]
 
 
-def weather(days: int, sites: int) -> dict[str, Tensor]:
+def weather(days: int, sites: int, device: str = "cpu") -> dict[str, Tensor]:
     """Give random forcing with seasons, ``(time, site)``, by name in the process's units."""
     generator = torch.Generator().manual_seed(0)
     draw = torch.rand(3, days, sites, generator=generator)
     season = torch.sin(torch.arange(days) * (2 * torch.pi / 365)).unsqueeze(1)
-    return {
+    series = {
         "precipitation": draw[0] ** 6 * 60,
         "temperature": 12 * season + 10 * draw[1],
         "potential_evapotranspiration": 6 * draw[2],
     }
+    return {name: values.to(device) for name, values in series.items()}
 
 
-def simulation(backend: str, days: int, sites: int, components: int) -> Step:
-    """Give a simulation of given parameters, and its gradients to all of them."""
-    forcing, leaves = weather(days, sites), {}
+def random_parameters(days: int, sites: int, components: int, device: str = "cpu") -> dict[str, Tensor]:
+    """Give parameters in their ranges by name, three of them varying in time, all with gradients."""
+    leaves = {}
     for item in PROCESS.parameters:
         shape = (days, sites, components) if item.name in VARYING else (sites, components)
-        leaves[item.name] = (item.lower + (item.upper - item.lower) * torch.rand(shape)).requires_grad_()
+        share = torch.rand(shape, device=device)
+        leaves[item.name] = (item.lower + (item.upper - item.lower) * share).requires_grad_()
+    return leaves
+
+
+def simulation(backend: str, days: int, sites: int, components: int, device: str = "cpu") -> Step:
+    """Give a simulation of given parameters, and its gradients to all of them."""
+    forcing, leaves = weather(days, sites, device), random_parameters(days, sites, components, device)
 
     def step() -> None:
         result = simulate(PROCESS, forcing, leaves, warmup=days // 2, fluxes=("discharge",), backend=backend)
@@ -61,13 +70,13 @@ def simulation(backend: str, days: int, sites: int, components: int) -> Step:
     return step
 
 
-def from_raw(days: int, sites: int, components: int) -> Step:
+def from_raw(days: int, sites: int, components: int, device: str = "cpu") -> Step:
     """Give the same from any real numbers, as networks give them and as hydrodl2 takes them."""
-    forcing, process = weather(days, sites), of_raw(PROCESS)
+    forcing, process = weather(days, sites, device), of_raw(PROCESS)
     leaves = {}
     for item in PROCESS.parameters:
         shape = (days, sites, components) if item.name in VARYING else (sites, components)
-        leaves[item.name] = torch.randn(shape).requires_grad_()
+        leaves[item.name] = torch.randn(shape, device=device).requires_grad_()
 
     def step() -> None:
         result = simulate(process, forcing, leaves, warmup=days // 2, fluxes=("discharge",), backend="fused")
@@ -76,7 +85,9 @@ def from_raw(days: int, sites: int, components: int) -> Step:
     return step
 
 
-def peer(days: int, sites: int, components: int) -> tuple[Step, Callable[[Tensor], Tensor]]:
+def peer(
+    days: int, sites: int, components: int, device: str = "cpu"
+) -> tuple[Step, Callable[[Tensor], Tensor]]:
     """Give the same step with hydrodl2, and its discharge for raw numbers ``(time, site, any)``."""
     import hydrodl2
 
@@ -85,10 +96,10 @@ def peer(days: int, sites: int, components: int) -> tuple[Step, Callable[[Tensor
         "nmul": components,
         "dynamic_params": {"Hbv_1_1p": ["parBETA", "parK0", "parBETAET"]},
     }
-    model = hydrodl2.load_model("Hbv_1_1p")(config)
-    series = weather(days, sites)
+    model = hydrodl2.load_model("Hbv_1_1p")(config, device=torch.device(device))
+    series = weather(days, sites, device)
     forcing = torch.stack([series[name] for name in names(PROCESS.forcings)], -1)
-    raw = torch.randn(days, sites, len(PROCESS.parameters) * components + 2).requires_grad_()
+    raw = torch.randn(days, sites, len(PROCESS.parameters) * components + 2, device=device).requires_grad_()
 
     def discharge(raw: Tensor) -> Tensor:
         found: dict[str, Tensor] = model({"x_phy": forcing}, raw)
@@ -101,14 +112,16 @@ def peer(days: int, sites: int, components: int) -> tuple[Step, Callable[[Tensor
     return step, discharge
 
 
-def compare(discharge: Callable[[Tensor], Tensor], days: int, sites: int, components: int) -> None:
+def compare(
+    discharge: Callable[[Tensor], Tensor], days: int, sites: int, components: int, device: str = "cpu"
+) -> None:
     """Print how far the two packages' discharge is apart with the same parameters, fixed in time."""
-    raw = torch.randn(sites, len(PROCESS.parameters), components)
-    routing = torch.zeros(sites, 2)
+    raw = torch.randn(sites, len(PROCESS.parameters), components, device=device)
+    routing = torch.zeros(sites, 2, device=device)
     named = dict(zip(names(PROCESS.parameters), raw.unbind(1), strict=True))
     with torch.no_grad():
         theirs = discharge(torch.cat([raw.flatten(1), routing], -1).expand(days, -1, -1).contiguous())
-        result = simulate(of_raw(PROCESS), weather(days, sites), named, warmup=days // 2)
+        result = simulate(of_raw(PROCESS), weather(days, sites, device), named, warmup=days // 2)
     found = result.fluxes["discharge"].mean(-1)
     apart = float((theirs - found).abs().max() / found.abs().max())
     print(f"  with fixed parameters, discharge differs from hydrodl2's by {apart:.1e} of the largest at most")
@@ -121,10 +134,18 @@ def in_turn(steps: dict[str, Step], repeats: int) -> dict[str, float]:
         step()
     for _ in range(repeats):
         for name, step in steps.items():
+            wait()
             begin = time.perf_counter()
             step()
+            wait()
             times[name].append(time.perf_counter() - begin)
     return {name: statistics.median(found) for name, found in times.items()}
+
+
+def wait() -> None:
+    """Wait until a GPU, where one is at work, has done what it was given."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
 
 
 def show(rows: Iterable[tuple[str, float]], against: float | None = None) -> None:
@@ -133,14 +154,15 @@ def show(rows: Iterable[tuple[str, float]], against: float | None = None) -> Non
         print(f"  {name:34s} {1e3 * seconds:12.2f} ms{ratio}", flush=True)
 
 
-def first_calls() -> None:
+def first_calls(device: str) -> None:
     """Print the time of the first call in a new process, without and with kernels on disk."""
     script = (
-        "import time, engine; begin = time.perf_counter(); engine.simulation('fused', 20, 10, 16)();"
+        "import time, engine; begin = time.perf_counter();"
+        f"engine.simulation('fused', 20, 10, 16, '{device}')(); engine.wait();"
         "print(time.perf_counter() - begin)"
     )
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "THALWEG_CACHE": folder}
+        environment = {**os.environ, "THALWEG_CACHE": folder, "TRITON_CACHE_DIR": folder}
         for name in ("first call, compiling", "first call, from the cache"):
             command = [sys.executable, "-c", script]
             done = subprocess.run(
@@ -155,10 +177,14 @@ def main() -> None:
     for name, default in (("sites", 100), ("components", 16), ("days", 730), ("repeats", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--quick", action="store_true", help="no eager backend and no other package")
     options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        print("No GPU here, or torch is built without CUDA: nothing measured")
+        return
     torch.set_num_threads(options.threads)
-    size = options.days, options.sites, options.components
+    size = options.days, options.sites, options.components, options.device
     print(f"{describe_machine()}, {options.threads} threads")
     print(
         f"HBV, {size[1]} sites x {size[2]} components x {size[0]} days, half of them warm-up,"
@@ -175,8 +201,16 @@ def main() -> None:
         turn({"fused, from raw numbers": from_raw(*size), "hydrodl2 Hbv_1_1p": theirs}, options.repeats)
     elif not options.quick:
         print("  hydrodl2 is not installed: not compared")
-    first_calls()
-    scaling(options.repeats)
+    first_calls(options.device)
+    scaling(options.repeats, options.device)
+    if options.device == "cuda":
+        import engine_gpu
+
+        engine_gpu.main(options.repeats)
+    elif torch.cuda.is_available():
+        print("There is a GPU here: python benchmarks/engine.py --device cuda")
+    else:
+        print("No GPU here: nothing measured on one")
 
 
 def turn(steps: dict[str, Step], repeats: int) -> None:
@@ -184,7 +218,7 @@ def turn(steps: dict[str, Step], repeats: int) -> None:
     show(medians.items(), against=next(iter(medians.values())))
 
 
-def scaling(repeats: int) -> None:
+def scaling(repeats: int, device: str) -> None:
     """Print how the time grows with days and with sites."""
     print("Fused, 16 components, against the row before")
     for rows in (
@@ -193,7 +227,7 @@ def scaling(repeats: int) -> None:
     ):
         before = None
         for days, sites in rows:
-            seconds = in_turn({"": simulation("fused", days, sites, 16)}, repeats)[""]
+            seconds = in_turn({"": simulation("fused", days, sites, 16, device)}, repeats)[""]
             show([(f"{days} days, {sites} sites", seconds)], against=before)
             before = seconds
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from thalweg.flows.derived import missing_forcings
 from thalweg.flows.experiment import CalibratedModel, HybridModel, LstmModel, MlpNetwork
 from thalweg.models.calibrated import Calibrated
 from thalweg.models.hybrids import Hybrid
@@ -48,7 +49,7 @@ def build_model(
     fluxes = [flux.name for flux in process.fluxes]
     if target not in fluxes:
         raise ValueError(f"process {spec.process!r} gives no {target!r}; its fluxes are {', '.join(fluxes)}")
-    missing = [item.name for item in process.forcings if item.name not in forcings]
+    missing = missing_forcings(process, forcings)
     if missing:
         raise ValueError(f"process {spec.process!r} needs {', '.join(missing)}: add it to data.forcings")
     if isinstance(spec, CalibratedModel):

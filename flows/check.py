@@ -137,6 +137,7 @@ def _resource_problems(experiment: Experiment) -> Iterator[Problem]:
 
 
 def _process_problems(experiment: Experiment) -> Iterator[Problem]:
+    from thalweg.flows.derived import missing_forcings
     from thalweg.models.process_check import check_step
     from thalweg.models.processes import find_process
 
@@ -151,7 +152,7 @@ def _process_problems(experiment: Experiment) -> Iterator[Problem]:
                 check_step(process)
             except ValueError as error:
                 yield ("models", name, "process"), str(error)
-        missing = [item.name for item in process.forcings if item.name not in experiment.data.forcings]
+        missing = missing_forcings(process, experiment.data.forcings)
         if missing:
             yield (
                 ("models", name, "process"),

@@ -11,8 +11,10 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from thalweg.flows.experiment import Experiment
+from thalweg.flows.derived import DERIVED, derived_forcings
+from thalweg.flows.experiment import CalibratedModel, Experiment, HybridModel
 from thalweg.models.inputs import Inputs
+from thalweg.models.processes import find_process
 from thalweg.models.training import TrainingData
 from thalweg.storage.arrays import to_arrays
 from thalweg.storage.attributes import default_attributes
@@ -63,6 +65,7 @@ class Preparation:
         self.device = device
         self.target = experiment.data.target
         self.forcings = list(experiment.data.forcings)
+        self.derived = _derived(experiment)
         named = experiment.data.attributes
         self.attributes = list(default_attributes(dataset) if named is None else named)
         self.warmup = max(experiment.training_for(name).warmup for name in experiment.models)
@@ -118,14 +121,27 @@ class Preparation:
         arrays = to_arrays(self.dataset, sites, start, end, self.forcings, self.attributes, self.target)
         forcing = torch.from_numpy(arrays.forcings)
         known = {name: place for place, name in enumerate(self.fold.train.sites)}
+        days = pd.DatetimeIndex(arrays.dates)
+        derived = {
+            name: torch.from_numpy(DERIVED[name](days)).unsqueeze(1).repeat(1, len(sites))
+            for name in self.derived
+        }
         inputs = Inputs(
-            {name: forcing[:, :, i].contiguous() for i, name in enumerate(self.forcings)},
+            {name: forcing[:, :, i].contiguous() for i, name in enumerate(self.forcings)} | derived,
             torch.from_numpy(self.statistics.scale(arrays.forcings, self.forcings)),
             torch.from_numpy(self.statistics.scale(arrays.attributes, self.attributes)),
             torch.tensor([known.get(site, -1) for site in sites]),
         )
         observed = torch.from_numpy(arrays.target).to(self.device)
-        return Record(inputs.to(self.device), observed, pd.DatetimeIndex(arrays.dates), sites, warmup)
+        return Record(inputs.to(self.device), observed, days, sites, warmup)
+
+
+def _derived(experiment: Experiment) -> list[str]:
+    """Name the forcings of the experiment's processes that follow from the dates."""
+    given = experiment.data.forcings
+    physical = [m for m in experiment.models.values() if isinstance(m, CalibratedModel | HybridModel)]
+    found = [name for m in physical for name in derived_forcings(find_process(m.process), given)]
+    return list(dict.fromkeys(found))
 
 
 def deviation(observed: Tensor) -> Tensor:

@@ -173,6 +173,7 @@ def _backend(process: ProcessModel, tensors: Sequence[Tensor], backend: Backend)
         return eager.run
     try:
         fused.program_of(process, tensors[0].dtype)
+        fused.target_for(tensors[0], lanes=1)
     except fused.UnsupportedOperation as error:
         _warn_once(process, error)
         return eager.run

@@ -6,10 +6,29 @@ import difflib
 from importlib import import_module
 
 from thalweg.models.process import ProcessModel
+from thalweg.models.processes.cemaneige_gr4j import CemaneigeGr4j
+from thalweg.models.processes.exp_hydro import ExpHydro
+from thalweg.models.processes.gr4j import Gr4j
 from thalweg.models.processes.hbv import Hbv
+from thalweg.models.processes.hbv96 import Hbv96
 from thalweg.models.processes.hillslope import Hillslope
+from thalweg.models.processes.lorenz63 import Lorenz63
+from thalweg.models.processes.sac_sma import SacSma
+from thalweg.models.processes.snow17 import Snow17
+from thalweg.models.processes.stream_temperature import StreamTemperature
 
-PROCESSES: dict[str, type[ProcessModel]] = {"hbv": Hbv, "hillslope": Hillslope}
+PROCESSES: dict[str, type[ProcessModel]] = {
+    "hbv": Hbv,
+    "hbv96": Hbv96,
+    "hillslope": Hillslope,
+    "exp_hydro": ExpHydro,
+    "gr4j": Gr4j,
+    "cemaneige_gr4j": CemaneigeGr4j,
+    "sac_sma": SacSma,
+    "snow17": Snow17,
+    "stream_temperature": StreamTemperature,
+    "lorenz63": Lorenz63,
+}
 
 
 def find_process(name: str) -> ProcessModel:

@@ -8,7 +8,8 @@ import torch
 
 from thalweg.models.process import Balance, Parameter, ProcessModel, State, Variable
 
-# Keeps the slope of a power finite where its base goes to zero; it never enters a flux of water.
+# Keeps the slope of a power finite where its base goes to zero. A drier soil counts as this wet: with
+# BETA = 1 at least 1e-5 of the infiltration is recharge. Evapotranspiration takes no more than is there.
 SMALLEST_BASE = 1e-5
 
 

@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import pytest
 import torch
+from random_weather import weather
 
 from thalweg.models.engine import simulate
 from thalweg.models.process import (
@@ -36,16 +39,22 @@ def random_case(process, days=400, sites=12, components=3, seed=0, dtype=torch.f
     def uniform(*shape):
         return torch.rand(*shape, generator=draw, dtype=dtype)
 
-    season = torch.cos(torch.arange(days, dtype=dtype) / 58.0).unsqueeze(1)
-    forcing = {
-        "precipitation": 40 * uniform(days, sites) ** 4 * (uniform(days, sites) > 0.5) * (season > -0.9),
-        "temperature": 5 + 20 * season + 10 * (uniform(days, sites) - 0.5),
-        "potential_evapotranspiration": (3 + 3 * season).clamp(min=0) * uniform(days, sites) * 2,
-    }
+    forcing = {n: t[..., 0] for n, t in weather(process.forcings, days, sites, dtype, draw).items()}
     parameters = {
         p.name: p.lower + (p.upper - p.lower) * uniform(sites, components) for p in process.parameters
     }
-    return {name: forcing[name] for name in names(process.forcings)}, parameters
+    return forcing, parameters
+
+
+def throughput(process, forcing, fluxes):
+    """Sum over time of all that comes in, ``(site, component)``."""
+    series = {**{n: t.unsqueeze(-1) if t.dim() == 2 else t for n, t in forcing.items()}, **fluxes}
+    return sum(series[n].abs() for n in process.balance.inflow).sum(0)
+
+
+def main_flux(process):
+    listed = names(process.fluxes)
+    return ("discharge",) if "discharge" in listed else listed[:1]
 
 
 def test_a_linear_reservoir_follows_its_analytic_recession():
@@ -57,26 +66,36 @@ def test_a_linear_reservoir_follows_its_analytic_recession():
     torch.testing.assert_close(result.states["storage"], (1 - k) ** (days + 1) * 100)
 
 
-@pytest.mark.parametrize("name", sorted(PROCESSES))
+CONSERVING = pytest.mark.parametrize("name", sorted(n for n, p in PROCESSES.items() if p.balance is not None))
+
+
+@CONSERVING
 def test_every_process_closes_its_balance(name):
     process = find_process(name)
     forcing, parameters = random_case(process)
     result = simulate(process, forcing, parameters, states=names(process.states))
     initial = {item.name: torch.full((12, 3), item.initial, dtype=torch.float64) for item in process.states}
     residual = mass_residual(process, forcing, result.fluxes, initial, result.final)
-    assert float(residual.abs().max()) < 1e-9 * float(forcing["precipitation"].sum(0).max())
-    for series in (*result.fluxes.values(), *result.states.values()):
-        assert bool((series >= 0).all()), "water below zero"
+    assert float(residual.abs().max()) < 1e-9 * float(throughput(process, forcing, result.fluxes).max())
+    # What counts as inflow, such as an exchange with the neighbours, may have either sign.
+    water = {
+        item.name: result.fluxes[item.name]
+        for item in process.fluxes
+        if item.units == "mm/day" and item.name not in process.balance.inflow
+    }
+    water.update({name: result.states[name] for name in process.balance.stored})
+    for name, series in water.items():
+        assert bool((series >= 0).all()), f"{name} below zero"
 
 
-@pytest.mark.parametrize("name", sorted(PROCESSES))
+@CONSERVING
 def test_single_precision_closes_to_1e_5_of_input(name):
     process = find_process(name)
     forcing, parameters = random_case(process, days=730, dtype=torch.float32)
     result = simulate(process, forcing, parameters)
     initial = {item.name: torch.full((12, 3), item.initial) for item in process.states}
     residual = mass_residual(process, forcing, result.fluxes, initial, result.final)
-    assert float((residual.abs() / forcing["precipitation"].sum(0).unsqueeze(-1)).max()) < 1e-5
+    assert float((residual.abs() / throughput(process, forcing, result.fluxes)).max()) < 1e-5
 
 
 @pytest.mark.parametrize("name", sorted(PROCESSES))
@@ -87,7 +106,9 @@ def test_gradients_agree_with_finite_differences(name):
 
     def run(*values):
         given = dict(zip(order, values, strict=True))
-        return simulate(process, forcing, given, fluxes=("discharge",), backend="eager").fluxes["discharge"]
+        return simulate(process, forcing, given, fluxes=main_flux(process), backend="eager").fluxes.popitem()[
+            1
+        ]
 
     assert torch.autograd.gradcheck(run, [parameters[n].requires_grad_() for n in order], eps=1e-6)
 
@@ -101,7 +122,7 @@ def test_gradients_are_finite_at_the_bounds_of_every_parameter(name):
             p.name: torch.full((3, 1), getattr(p, bound), dtype=torch.float64, requires_grad=True)
             for p in process.parameters
         }
-        simulate(process, forcing, parameters).fluxes["discharge"].sum().backward()
+        sum(series.sum() for series in simulate(process, forcing, parameters).fluxes.values()).backward()
         for p in parameters.values():
             assert bool(torch.isfinite(p.grad).all())
 
@@ -172,6 +193,17 @@ def test_a_process_is_found_by_name_or_path_and_a_wrong_one_explained():
         find_process("nowhere:Model")
     with pytest.raises(ValueError, match="not a subclass"):
         find_process("torch.nn:Linear")
+
+
+@pytest.mark.parametrize("name", sorted(PROCESSES))
+def test_the_documentation_lists_every_process(name):
+    text = (Path(__file__).parents[2] / "docs" / "processes.md").read_text()
+    (row,) = (line.split(" | ") for line in text.splitlines() if line.startswith(f"| `{name}` |"))
+    assert [int(count) for count in row[2:4]] == [
+        len(PROCESSES[name].states),
+        len(PROCESSES[name].parameters),
+    ]
+    assert f"\n## {name}\n" in text
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""The fused backend: a step compiled into one kernel forward and one backward, for the CPU."""
+"""The fused backend: a step compiled into one kernel forward and one backward, for CPU and GPU."""
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -13,12 +14,14 @@ from torch import Tensor
 from thalweg.models.engine import eager
 from thalweg.models.engine.fused.autograd import Task, simulate
 from thalweg.models.engine.fused.cpu import cpu_for
+from thalweg.models.engine.fused.cuda.gpu import Gpu, why_not
 from thalweg.models.engine.fused.program import Program
+from thalweg.models.engine.fused.target import Target
 from thalweg.models.engine.fused.tracing import NotElementwise, UnsupportedOperation, trace
 from thalweg.models.engine.request import Request, Results, Tensors
 from thalweg.models.process import ProcessModel, names
 
-__all__ = ["NotElementwise", "UnsupportedOperation", "program_of", "run", "takes"]
+__all__ = ["NotElementwise", "UnsupportedOperation", "program_of", "run", "takes", "target_for"]
 
 # The traced step, or why there is none, by the attributes of the process and the type of its numbers.
 _programs: WeakKeyDictionary[type[ProcessModel], dict[Any, Program | UnsupportedOperation]] = (
@@ -42,12 +45,12 @@ def run(
         **{f"parameter.{n}": parameters[n] for n in names(process.parameters)},
         **{f"state.{n}": state[n] for n in names(process.states)},
     }
-    dtype = _common_dtype(inputs)
+    some = _like(inputs)
     sites, components = next(iter(state.values())).shape
     if sites * components == 0:
         return eager.run(process, forcing, parameters, state, request)
     task = Task(
-        program=program_of(process, dtype),
+        program=program_of(process, some.dtype),
         inputs=tuple(inputs),
         outputs=(*(f"flux.{n}" for n in request.fluxes), *(f"state.{n}" for n in request.states)),
         days=next(iter(forcing.values())).shape[0],
@@ -56,7 +59,7 @@ def run(
         over=request.over,
         memory=request.memory,
         shape=(sites, components),
-        target=cpu_for(dtype == torch.float32, sites * components),
+        target=target_for(some, sites * components),
     )
     results = iter(simulate(task, list(inputs.values())))
     return Results(
@@ -88,16 +91,38 @@ def _identity(value: Any) -> Any:
 
 
 def takes(tensors: Iterable[Tensor]) -> bool:
-    """Tell whether tensors are on the CPU and all of one type that kernels compute with."""
-    kinds = {(t.device.type, t.dtype) for t in tensors}
-    return kinds in ({("cpu", torch.float32)}, {("cpu", torch.float64)})
+    """Tell whether tensors are on one device, a CPU or a GPU, and of one type that kernels compute with."""
+    kinds = {(t.device, t.dtype) for t in tensors}
+    device, dtype = next(iter(kinds))
+    return len(kinds) == 1 and device.type in ("cpu", "cuda") and dtype in (torch.float32, torch.float64)
 
 
-def _common_dtype(tensors: Tensors) -> torch.dtype:
+def target_for(tensor: Tensor, lanes: int) -> Target:
+    """Give what kernels run on where a tensor is.
+
+    ``THALWEG_FUSED_TARGET=triton`` in the environment runs the GPU's kernels on the CPU, in Triton's
+    interpreter: thousands of times slower, for tests.
+
+    Raises
+    ------
+    UnsupportedOperation
+        When the tensor is on a GPU for which nothing can be compiled here.
+    """
+    single = tensor.dtype == torch.float32
+    interpreted = tensor.device.type == "cpu" and os.environ.get("THALWEG_FUSED_TARGET") == "triton"
+    if tensor.device.type == "cpu" and not interpreted:
+        return cpu_for(single, lanes)
+    if reason := why_not(tensor.device):
+        raise UnsupportedOperation(reason)
+    return Gpu(single, interpreted)
+
+
+def _like(tensors: Tensors) -> Tensor:
+    """Give one of the tensors, where all are on one device and of one type."""
     if not takes(tensors.values()):
         found = sorted({f"{t.dtype} on {t.device}" for t in tensors.values()})
         raise UnsupportedOperation(
-            "the fused backend wants tensors that are all float32 or all float64, on the CPU; "
+            "the fused backend wants tensors that are all float32 or all float64, on the CPU or on one GPU; "
             f"found {', '.join(found)}"
         )
-    return next(iter(tensors.values())).dtype
+    return next(iter(tensors.values()))

@@ -6,6 +6,8 @@ import torch
 
 from thalweg.models.engine.fused import program_of
 from thalweg.models.engine.fused.cpu import Cpu
+from thalweg.models.engine.fused.cuda import kernel as cuda
+from thalweg.models.engine.fused.cuda.gpu import Gpu
 from thalweg.models.engine.fused.emit import Vector
 from thalweg.models.engine.fused.kernel import write
 from thalweg.models.engine.fused.plan import START, STATIC, plan_of
@@ -43,8 +45,8 @@ def explain(process: ProcessModel, width: int = 8) -> dict[str, str]:
 
     Returns
     -------
-    dict with ``step``, the traced program; ``forward`` and ``backward``, the kernels in LLVM's
-    language on vectors of ``width`` numbers.
+    dict with ``step``, the traced program; ``forward`` and ``backward``, the CPU's kernels in LLVM's
+    language on vectors of ``width`` numbers; ``forward.gpu`` and ``backward.gpu``, the GPU's in Triton.
     """
     program = program_of(process, torch.float32)
     fluxes = tuple(f"flux.{name}" for name in names(process.fluxes))
@@ -55,10 +57,13 @@ def explain(process: ProcessModel, width: int = 8) -> dict[str, str]:
         *((f"state.{name}", START) for name in names(process.states)),
     )
     vector = Vector(single=True, width=width)
-    plan = plan_of(program, inputs, fluxes, parameters, Cpu(vector))
     given = tuple((f"given.{name}", "lane") for name in fluxes)
+    cpu = plan_of(program, inputs, fluxes, parameters, Cpu(vector))
+    gpu = plan_of(program, inputs, fluxes, parameters, Gpu(single=True))
     return {
         "step": listing(program),
-        "forward": write(plan.forward_march(), vector).text,
-        "backward": write(plan.backward_march(given, (), ()), vector).text,
+        "forward": write(cpu.forward_march(), vector).text,
+        "backward": write(cpu.backward_march(given, (), ()), vector).text,
+        "forward.gpu": cuda.write(gpu.forward_march(), single=True).text,
+        "backward.gpu": cuda.write(gpu.backward_march(given, (), ()), single=True).text,
     }
