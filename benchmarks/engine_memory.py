@@ -2,7 +2,7 @@
 
     python benchmarks/engine_memory.py [--sites 20000] [--components 16] [--years 10] [--budget 4] [--steps 2]
 
-A hybrid with static parameters takes full-batch steps: all sites and days in one simulation, forward and back.
+A hybrid with static parameters takes full-batch steps: all sites and days in one simulation, both ways.
 Keeping the states of every day would take 23 GB; the budget (GB) bounds it, and days are simulated twice
 instead. Printed: time a step and the largest memory of the process, apart from the data themselves.
 """

@@ -226,7 +226,9 @@ def test_learned_weights(memory):
     options = {"states": ("soil_moisture",), "state_days": (10,), "warmup": 7}
 
     def run(backend, **more):
-        return outcome(given, weights=torch.softmax(raw, -1), extra=(raw,), backend=backend, **options, **more)
+        return outcome(
+            given, weights=torch.softmax(raw, -1), extra=(raw,), backend=backend, **options, **more
+        )
 
     fused, eager = run("fused", memory=memory), run("eager")
     for one, other in zip(fused, eager, strict=True):
@@ -248,5 +250,7 @@ def test_weights_of_the_components_alone_serve_all_sites():
 
 
 def test_weights_that_do_not_fit():
-    with pytest.raises(ValueError, match=r"weights of shape \(4,\) do not fit \(site, component\) = \(5, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"weights of shape \(4,\) do not fit \(site, component\) = \(5, 3\)"
+    ):
         simulate(*leaves()[:3], weights=torch.ones(4, dtype=torch.float64))
