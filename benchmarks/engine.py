@@ -30,6 +30,7 @@ from thalweg.models.engine import simulate
 from thalweg.models.process import names
 from thalweg.models.processes.hbv import Hbv
 from thalweg.models.raw import of_raw
+from thalweg.models.routing import gamma_unit_hydrograph, route
 
 PROCESS = Hbv()
 VARYING = ("recharge_exponent", "quick_recession", "evapotranspiration_exponent")
@@ -202,6 +203,8 @@ def main() -> None:
     elif not options.quick:
         print("  hydrodl2 is not installed: not compared")
     first_calls(options.device)
+    if options.device == "cpu":
+        routing(options.days, options.sites, options.components, options.repeats)
     scaling(options.repeats, options.device)
     if options.device == "cuda":
         import engine_gpu
@@ -219,17 +222,37 @@ def turn(steps: dict[str, Step], repeats: int) -> None:
 
 
 def scaling(repeats: int, device: str) -> None:
-    """Print how the time grows with days and with sites."""
+    """Print how the time grows with days and with sites; all sizes take turns."""
     print("Fused, 16 components, against the row before")
     for rows in (
         [(days, 100) for days in (365, 730, 1460, 2920)],
         [(365, sites) for sites in (100, 200, 1000, 2000, 10000)],
     ):
+        steps = {
+            f"{days} days, {sites} sites": simulation("fused", days, sites, 16, device)
+            for days, sites in rows
+        }
         before = None
-        for days, sites in rows:
-            seconds = in_turn({"": simulation("fused", days, sites, 16, device)}, repeats)[""]
-            show([(f"{days} days, {sites} sites", seconds)], against=before)
+        for name, seconds in in_turn(steps, repeats).items():
+            show([(name, seconds)], against=before)
             before = seconds
+
+
+def routing(days: int, sites: int, components: int, repeats: int) -> None:
+    """Print the time of routing the mean of the components beside that of simulating them."""
+    print("Routing to the gauge, forward + backward, against the simulation before it")
+    runoff = torch.rand(days, sites).requires_grad_()
+    form = [
+        (low + (high - low) * torch.rand(sites)).requires_grad_() for low, high in ((0.1, 3.0), (0.5, 7.0))
+    ]
+
+    def step() -> None:
+        routed = route(runoff, gamma_unit_hydrograph(*form))
+        torch.autograd.grad(routed.square().mean(), [runoff, *form])
+
+    for number in sorted({1, components}):
+        name = f"simulation, {number} components"
+        turn({name: simulation("fused", days, sites, number, "cpu"), "routing": step}, repeats)
 
 
 if __name__ == "__main__":
