@@ -14,7 +14,7 @@ from thalweg.flows.building import build_model
 from thalweg.flows.experiment import FLOORS, ClimatologyModel, Experiment, PersistenceModel
 from thalweg.flows.manifest import describe
 from thalweg.flows.outcome import write_floor, write_trained
-from thalweg.flows.prediction import predict, validation_score
+from thalweg.flows.prediction import validation_score
 from thalweg.flows.preparation import Preparation
 from thalweg.models.engine import set_memory_budget
 from thalweg.models.model import Model
@@ -23,6 +23,7 @@ from thalweg.storage.errors import InputError
 from thalweg.storage.results import append_history, write_manifest, write_status
 from thalweg.storage.run_folder import now
 from thalweg.storage.splits import Fold
+from thalweg.storage.statistics import stored_statistics
 from thalweg.storage.store import open_store
 
 OnEpoch = Callable[[dict[str, Any]], bool | None]
@@ -30,12 +31,18 @@ OnEpoch = Callable[[dict[str, Any]], bool | None]
 
 @dataclass(frozen=True)
 class Cell:
-    """What to train and test: one model of an experiment on one fold with one seed."""
+    """What to train and test: one model of an experiment on one fold with one seed.
+
+    Attributes
+    ----------
+    snapshot : the version of the store, by the hash of its content; the newest when None.
+    """
 
     experiment: Experiment
     model: str
     fold: Fold
     seed: int
+    snapshot: str | None = None
 
 
 def run_cell(cell: Cell, folder: Path, on_progress: OnEpoch | None = None) -> dict[str, Any]:
@@ -58,12 +65,12 @@ def run_cell(cell: Cell, folder: Path, on_progress: OnEpoch | None = None) -> di
         if cell.experiment.models[cell.model].kind in FLOORS:
             write_floor(cell.experiment.models[cell.model].kind, prepared, folder)
         else:
-            model, seconds = _train(cell, prepared, folder, status, on_progress)
+            model = _train(cell, prepared, folder, status, on_progress)
             status.set(message="testing")
             started = time.perf_counter()
-            write_trained(predict(model, prepared.test(), details=True), model, prepared, folder)
+            write_trained(model, prepared, folder)
             (folder / "checkpoint.pt").unlink(missing_ok=True)
-            status.seconds = {"train": seconds, "evaluate": time.perf_counter() - started}
+            status.seconds["evaluate"] = time.perf_counter() - started
         return status.set(state="done", message="")
     except BaseException as error:
         stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
@@ -91,8 +98,11 @@ def prepare(cell: Cell) -> Preparation:
     torch.set_num_threads(resources.torch_threads)
     set_memory_budget(int(resources.gradient_memory * 1e9))
     cuda = resources.gpus_per_worker > 0 and torch.cuda.is_available()
-    dataset = open_store(Path(cell.experiment.data.store))
-    return Preparation(dataset, cell.experiment, cell.fold, torch.device("cuda" if cuda else "cpu"))
+    store = cell.experiment.data.store
+    device = torch.device("cuda" if cuda else "cpu")
+    dataset = open_store(store, cell.snapshot)
+    version = str(dataset.attrs["snapshot"])
+    return Preparation(dataset, cell.experiment, cell.fold, device, lambda: stored_statistics(store, version))
 
 
 def make_trainer(cell: Cell, prepared: Preparation, checkpoint: Path | None) -> Trainer:
@@ -110,8 +120,8 @@ def make_trainer(cell: Cell, prepared: Preparation, checkpoint: Path | None) -> 
     try:
         model = build_model(
             spec,
-            attributes=data.inputs.attributes,
-            donors=torch.isfinite(data.observed).any(0),
+            attributes=data.attributes,
+            donors=data.donors,
             forcings=prepared.forcings,
             target=prepared.target,
             scale=float(data.deviation.mean()),
@@ -133,7 +143,7 @@ def make_trainer(cell: Cell, prepared: Preparation, checkpoint: Path | None) -> 
 
 def _train(
     cell: Cell, prepared: Preparation, folder: Path, status: _Status, on_progress: OnEpoch | None
-) -> tuple[Model, float]:
+) -> Model:
     trainer = make_trainer(cell, prepared, folder / "checkpoint.pt")
     status.epochs = trainer.options.epochs
     status.set(message="training")
@@ -141,12 +151,18 @@ def _train(
     def report(epoch: Epoch) -> bool | None:
         row = asdict(epoch)
         append_history(folder, row)
+        epochs = trainer.history.epochs
+        for name, values in (
+            ("train", [e.seconds for e in epochs]),
+            ("waiting", [e.waiting for e in epochs]),
+        ):
+            status.seconds[name] = sum(values)
         status.set(epoch=epoch.epoch, loss=epoch.loss, validation=epoch.validation)
         return on_progress(row) if on_progress else None
 
-    history = trainer.fit(report)
+    trainer.fit(report)
     save_atomically(trainer.model.state_dict(), folder / "weights.pt")
-    return trainer.model, sum(epoch.seconds for epoch in history.epochs)
+    return trainer.model
 
 
 class _Status:

@@ -79,15 +79,16 @@ def _found(experiment: Experiment, result: Check) -> Iterator[Problem]:
     yield from _search_problems(experiment)
     yield from _resource_problems(experiment)
     yield from _process_problems(experiment)
-    store = Path(experiment.data.store)
-    if not store.exists():
-        yield from _source_problems(experiment)
-        return
-    from thalweg.storage.store import open_store
+    from thalweg.storage.errors import UnavailableError
+    from thalweg.storage.store import has_store, open_store
 
+    store = experiment.data.store
     try:
+        if not has_store(store):
+            yield from _source_problems(experiment)
+            return
         result.dataset = open_store(store)
-    except InputError as error:
+    except (InputError, UnavailableError) as error:
         yield ("data", "store"), str(error)
         return
     yield from _other_source(experiment, result.dataset)
@@ -110,7 +111,8 @@ def _source_problems(experiment: Experiment) -> Iterator[Problem]:
     if source.kind not in SOURCES and ":" not in source.kind:
         yield ("data", "source", "kind"), f"{source.kind!r} is no source{nearest(source.kind, SOURCES)}"
     path = (source.model_extra or {}).get("path")
-    if isinstance(path, str) and not Path(path).exists():
+    pattern = isinstance(path, str) and any(mark in path for mark in "*?[{")
+    if isinstance(path, str) and not pattern and not Path(path).exists():
         yield ("data", "source", "path"), f"{path} does not exist (paths are relative to {Path.cwd()})"
 
 

@@ -11,6 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
+from thalweg.flows.data_parser import add_actions
+
 DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 EPILOG = """\
@@ -52,11 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _tell(error: Exception) -> int:
     from thalweg.storage.atomic import out_of_room
-    from thalweg.storage.errors import InputError
+    from thalweg.storage.errors import InputError, UnavailableError
 
-    if isinstance(error, InputError):
+    if isinstance(error, InputError | UnavailableError):
         print(error, file=sys.stderr)
-        return BAD_INPUT
+        return BAD_INPUT if isinstance(error, InputError) else FAILED
     text = " ".join(str(error).split()) or "no message"
     if out_of_room(error):
         text = "no room left on the disk; earlier runs are as they were"
@@ -99,10 +101,25 @@ def parser() -> argparse.ArgumentParser:
     _add_experiment(added)
     _add_json(added)
 
-    added = command("ingest", "make the store of an experiment, or of a file with `store` and `source`")
+    added = command(
+        "ingest", "make or update the store of an experiment, or of a file with `store` and `source`"
+    )
     added.add_argument("spec", type=Path, metavar="SPEC", help="a YAML file")
+    added.add_argument("--dry-run", action="store_true", help="print what would be read, and change nothing")
+    added.add_argument("--full", action="store_true", help="read everything again")
+    added.add_argument("--workers", type=_count, help="processes that read (default: one a CPU)")
+    added.add_argument(
+        "--late-days", type=_count, help="days at the end that are read again though they look the same"
+    )
     _add_set(added)
     _add_json(added)
+
+    added = command("schedule", "ingest now and then by the clock, one at a time, until stopped")
+    added.add_argument("spec", type=Path, metavar="SPEC", help="a YAML file, as for `thalweg ingest`")
+    added.add_argument("--cron", required=True, metavar="LINE", help='such as "0 3 * * *": at 3:00 each day')
+    added.add_argument("--timezone", help="such as Europe/Zurich (default: that of this machine)")
+
+    add_actions(command("data", "list, compare, name and restore the versions of a store"))
 
     added = command(
         "run", "ingest if needed, train and test every model, and report; goes on where it stopped"
@@ -142,11 +159,22 @@ def parser() -> argparse.ArgumentParser:
     _add_runs(added)
     _add_json(added)
 
+    added = command("reproduce", "make a run again, on the version of the store that it read")
+    added.add_argument("run", metavar="RUN", help="EXPERIMENT/RUN or the beginning of it")
+    _add_runs(added)
+    _add_json(added)
+
     added = command("dashboard", "open the web page on this machine")
     _add_runs(added)
     added.add_argument("--port", type=int, help="(default: 8501, or the next one that is free)")
     added.add_argument("--no-browser", action="store_true", help="only print the address")
     return root
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: a whole number of at least 1 is needed")
+    return int(text)
 
 
 class _Version(argparse.Action):

@@ -29,16 +29,42 @@ def check(options: Namespace) -> int:
 
 
 def ingest(options: Namespace) -> int:
-    """Make a store and print what its quality check found."""
-    from thalweg.flows.ingestion import ingest_file
+    """Bring a store up to its source and print what its quality check found; or only the plan."""
+    from thalweg.flows.ingestion import ingest_file, plan_file
 
     worker.enter(str(Path.cwd()))
-    result = ingest_file(options.spec, changes(options))
+    given = {"workers": options.workers, "late_days": options.late_days, "full": options.full}
+    if options.dry_run:
+        from thalweg.flows import ingest_progress
+
+        plan = plan_file(options.spec, changes(options), **given)
+        if options.json:
+            print_json(ingest_progress.plan_content(plan))
+        else:
+            print("\n".join(ingest_progress.plan_lines(plan)))
+        return DONE
+    result = ingest_file(options.spec, changes(options), **given)
     if options.json:
         print_json(result.summary())
     else:
         print(result.text())
     return DONE
+
+
+def schedule(options: Namespace) -> int:
+    """Ingest now, and then at the times of a cron line, until stopped."""
+    from thalweg.flows.scheduling import serve
+
+    worker.enter(str(Path.cwd()))
+    return serve(options.spec, options.cron, options.timezone)
+
+
+def data(options: Namespace) -> int:
+    """List, compare, name and restore the versions of a store."""
+    from thalweg.flows import data_commands
+
+    worker.enter(str(Path.cwd()))
+    return data_commands.data(options)
 
 
 def run(options: Namespace) -> int:
@@ -93,6 +119,19 @@ def show(options: Namespace) -> int:
     return DONE
 
 
+def reproduce(options: Namespace) -> int:
+    """Make a run again from its manifest; 1 when any metric comes out differently."""
+    from thalweg.flows.reproduction import reproduce
+
+    worker.enter(str(Path.cwd()))
+    result = reproduce(options.runs, options.run)
+    if options.json:
+        print_json(result.summary())
+    else:
+        print(result.text())
+    return DONE if result.same else FAILED
+
+
 def compare(options: Namespace) -> int:
     """Compare runs."""
     from thalweg.flows import comparison
@@ -140,11 +179,14 @@ def list_(options: Namespace) -> int:
 COMMANDS = {
     "check": check,
     "ingest": ingest,
+    "schedule": schedule,
+    "data": data,
     "run": run,
     "search": search,
     "list": list_,
     "runs": runs,
     "show": show,
     "compare": compare,
+    "reproduce": reproduce,
     "dashboard": dashboard,
 }

@@ -87,7 +87,8 @@ def _content(
     experiment: Experiment, model: str, split: str, fold: str, seed: int, snapshot: str
 ) -> dict[str, Any]:
     spec = experiment.models[model].model_dump(mode="json", exclude={"training"})
-    training = experiment.training_for(model).model_dump(mode="json", exclude={"seeds", "checkpoint_every"})
+    saving = {"checkpoint_every", "checkpoint_seconds"}
+    training = experiment.training_for(model).model_dump(mode="json", exclude={"seeds", *saving})
     by_label = {item.label: item.model_dump(mode="json") for item in experiment.splits}
     return {
         "data": experiment.data.model_dump(mode="json", exclude={"store", "source"}),

@@ -15,7 +15,7 @@ from thalweg.storage.splits import Part
 if TYPE_CHECKING:
     from thalweg.flows.cell import Cell
 
-PACKAGES = ("thalweg", "torch", "numpy", "llvmlite", "xarray", "zarr", "ray", "prefect")
+PACKAGES = ("thalweg", "torch", "numpy", "llvmlite", "xarray", "zarr", "icechunk", "ray", "prefect")
 
 
 def describe(cell: Cell, prepared: Preparation) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from thalweg.flows import names
-from thalweg.flows.spec import Count, Positive, Share, Spec
+from thalweg.flows.spec import Count, Number, Positive, Share, Spec
 
 # How parallel components are averaged: alike, or by weights that are trained too.
 Weights = Literal["mean", "learned"]
@@ -40,6 +40,7 @@ class Training(Spec):
     gradient_clip: Positive | None = 1.0
     patience: Count | None = None
     checkpoint_every: Count = 1
+    checkpoint_seconds: Annotated[Number, Field(ge=0)] = 300.0
     seeds: Annotated[tuple[Annotated[StrictInt, Field(ge=0)], ...], Field(min_length=1)] = (1,)
 
     @field_validator("seeds")

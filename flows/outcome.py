@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from thalweg.evaluation.baseflow import baseflow_index
 from thalweg.evaluation.floors import climatology, persistence
 from thalweg.evaluation.skill import skill
+from thalweg.flows.prediction import predict
 from thalweg.flows.preparation import Preparation, Record
 from thalweg.models.calibrated import Calibrated
 from thalweg.models.engine.weighted import WEIGHT
@@ -21,69 +23,79 @@ from thalweg.models.model import Model, Prediction
 from thalweg.models.process import Parameter, State, Variable
 from thalweg.models.routing import ROUTING
 from thalweg.storage.atomic import write_text
-from thalweg.storage.results import write_fluxes, write_metrics, write_parameters, write_predictions
+from thalweg.storage.results import write_metrics, written_by_sites
+
+Write = Callable[[str, xr.Dataset], None]
 
 
-def write_trained(prediction: Prediction, model: Model, prepared: Preparation, folder: Path) -> None:
-    """Write predictions, parameters, fluxes and metrics of a trained model on the test part.
+def write_trained(model: Model, prepared: Preparation, folder: Path) -> None:
+    """Simulate the test part, some sites after the other, and write all that came of it.
 
-    Parameters
-    ----------
-    prediction : of ``model`` for ``prepared.test()``, with details.
+    These are predictions, parameters, fluxes and metrics.
     """
-    record = prepared.test()
     write_text(folder / "statistics.json", prepared.statistics.to_json())
-    simulated = _series(prediction.target, record, prepared, "mm/day")
-    extra = {}
-    if isinstance(model, Calibrated | Hybrid):
-        units = _units(model)
-        series = {**prediction.fluxes, **prediction.states}
-        write_fluxes(
-            folder,
-            xr.Dataset({name: _series(v, record, prepared, units[name]) for name, v in series.items()}),
+    metrics = []
+    with written_by_sites(folder) as write:
+        for record in prepared.test():
+            prediction = predict(model, record, details=True)
+            extra = {}
+            if isinstance(model, Calibrated | Hybrid):
+                extra = _write_details(prediction, model, record, prepared, write)
+            simulated = _series(prediction.target, record, prepared, "mm/day")
+            metrics.append(_tested(simulated, record, prepared, write, extra))
+    write_metrics(folder, xr.concat(metrics, "site"))
+
+
+def _write_details(
+    prediction: Prediction, model: Calibrated | Hybrid, record: Record, prepared: Preparation, write: Write
+) -> dict[str, Any]:
+    """Write fluxes, states and parameters; give what else is told of each site."""
+    units = _units(model)
+    series = {**prediction.fluxes, **prediction.states}
+    write(
+        "fluxes", xr.Dataset({name: _series(v, record, prepared, units[name]) for name, v in series.items()})
+    )
+    sites = _site_coordinates(record, prepared)
+    static = {
+        name: xr.DataArray(
+            value.numpy(), sites, ("site", "component")[: value.dim()], attrs={"units": units[name]}
         )
-        sites = _site_coordinates(record, prepared)
-        static = {
-            name: xr.DataArray(
-                value.numpy(), sites, ("site", "component")[: value.dim()], attrs={"units": units[name]}
-            )
-            for name, value in prediction.parameters.items()
-        }
-        varying = {n: _series(v, record, prepared, units[n]) for n, v in prediction.varying.items()}
-        write_parameters(folder, xr.Dataset({**static, **varying}))
-        if {"baseflow", "discharge"} <= prediction.fluxes.keys():
-            share = prediction.fluxes["baseflow"].sum(0) / prediction.fluxes["discharge"].sum(0)
-            share = torch.where(torch.isfinite(share), share, torch.nan)  # a river without water has none
-            extra["baseflow_index_simulated"] = ("site", share.numpy())
-    _write_tested(simulated, record, prepared, folder, extra)
+        for name, value in prediction.parameters.items()
+    }
+    varying = {n: _series(v, record, prepared, units[n]) for n, v in prediction.varying.items()}
+    write("parameters", xr.Dataset({**static, **varying}))
+    if not {"baseflow", "discharge"} <= prediction.fluxes.keys():
+        return {}
+    share = prediction.fluxes["baseflow"].sum(0) / prediction.fluxes["discharge"].sum(0)
+    share = torch.where(torch.isfinite(share), share, torch.nan)  # a river without water has none
+    return {"baseflow_index_simulated": ("site", share.numpy())}
 
 
 def write_floor(kind: str, prepared: Preparation, folder: Path) -> None:
     """Write predictions and metrics of a floor: what skill is worth nothing."""
-    record = prepared.test()
-    train = prepared.record(prepared.fold.train, 0)
+    record = prepared.record(prepared.fold.test, prepared.warmup, drivers=False)
+    train = prepared.record(prepared.fold.train, 0, drivers=False)
     simulated = climatology(_series(train.observed, train, prepared, "mm/day"), record.days, record.sites)
     if kind == "persistence":
         # the days before the first one that counts lie in the warm-up
         observed = _series(record.observed, record, prepared, "mm/day", time=record.time)
         simulated = persistence(observed, times=record.days, fill=simulated)
-    _write_tested(simulated, record, prepared, folder, {})
+    with written_by_sites(folder) as write:
+        metrics = _tested(simulated, record, prepared, write, {})
+    write_metrics(folder, metrics)
 
 
-def _write_tested(
-    simulated: xr.DataArray,
-    record: Record,
-    prepared: Preparation,
-    folder: Path,
-    extra: dict[str, Any],
-) -> None:
+def _tested(
+    simulated: xr.DataArray, record: Record, prepared: Preparation, write: Write, extra: dict[str, Any]
+) -> xr.Dataset:
+    """Write predictions, and give the metrics of their sites."""
     observed = _series(record.target, record, prepared, "mm/day")
-    write_predictions(folder, xr.Dataset({"simulated": simulated, "observed": observed}))
+    write("predictions", xr.Dataset({"simulated": simulated, "observed": observed}))
     metrics = skill(simulated, observed).assign_coords(_site_coordinates(record, prepared))
     if extra:
         reference = _reference_baseflow(observed, prepared)
         metrics = metrics.assign({**extra, "baseflow_index_reference": reference})
-    write_metrics(folder, metrics)
+    return metrics
 
 
 def _reference_baseflow(observed: xr.DataArray, prepared: Preparation) -> xr.DataArray:

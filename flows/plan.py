@@ -44,12 +44,17 @@ class Job:
         return self.folder.name
 
 
-def cells_of(experiment: Experiment, folds: Sequence[Fold]) -> list[Cell]:
-    """Give models x folds x seeds; a fold's models come together."""
+def cells_of(experiment: Experiment, folds: Sequence[Fold], snapshot: str | None = None) -> list[Cell]:
+    """Give models x folds x seeds; a fold's models come together.
+
+    Parameters
+    ----------
+    snapshot : the version of the store that all of them read, whatever is published meanwhile.
+    """
     from thalweg.flows.cell import Cell
 
     return [
-        Cell(experiment, model, fold, seed)
+        Cell(experiment, model, fold, seed, snapshot)
         for fold in folds
         for model in experiment.models
         for seed in experiment.seeds_for(model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -30,18 +30,24 @@ def predict(model: Model, record: Record, *, details: bool = False) -> Predictio
     )
 
 
-def validation_score(model: Model, record: Record) -> float:
+def validation_score(model: Model, records: Iterable[Record]) -> float:
     """Give the median over sites of the Nash-Sutcliffe efficiency; NaN when none is defined."""
-    simulated, observed = predict(model, record).target, record.target.cpu()
+    defined = torch.cat(
+        [_efficiency(predict(model, record).target, record.target.cpu()) for record in records]
+    )
+    if len(defined) == 0:
+        return float("nan")
+    return float(torch.nan_to_num(defined, nan=-torch.inf).median())  # a simulation of NaN is the worst
+
+
+def _efficiency(simulated: Tensor, observed: Tensor) -> Tensor:
+    """Give the Nash-Sutcliffe efficiency of the sites for which it is defined."""
     there = torch.isfinite(observed)
     count = there.sum(0).clamp(min=1)
     known = torch.where(there, observed, 0.0)
     spread = torch.where(there, (known - known.sum(0) / count) ** 2, 0.0).sum(0)
     efficiency = 1 - torch.where(there, (simulated - known) ** 2, 0.0).sum(0) / spread
-    defined = efficiency[spread > 0]
-    if len(defined) == 0:
-        return float("nan")
-    return float(torch.nan_to_num(defined, nan=-torch.inf).median())  # a simulation of NaN is the worst
+    return efficiency[spread > 0]
 
 
 def _join(parts: Sequence[dict[str, Tensor]], dim: int) -> dict[str, Tensor]:

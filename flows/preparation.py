@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -13,14 +14,22 @@ from torch import Tensor
 
 from thalweg.flows.derived import DERIVED, derived_forcings
 from thalweg.flows.experiment import CalibratedModel, Experiment, HybridModel
+from thalweg.flows.memory import data_budget, device_budget
+from thalweg.models.batches import StreamedData, TrainingData
 from thalweg.models.inputs import Inputs
 from thalweg.models.processes import find_process
-from thalweg.models.training import TrainingData
-from thalweg.storage.arrays import to_arrays
+from thalweg.storage.arrays import read_attributes, to_arrays
 from thalweg.storage.attributes import default_attributes
 from thalweg.storage.errors import InputError
+from thalweg.storage.layout import CHUNK_SITES
+from thalweg.storage.moments import deviation as deviation_of
+from thalweg.storage.sites import neighbours, site_rows
 from thalweg.storage.splits import Fold, Part
-from thalweg.storage.statistics import Statistics, fit_statistics
+from thalweg.storage.statistics import Statistics, fit_statistics, site_statistics
+
+BLOCK_SITES = 512  # read at a time where not all fit into memory: a shard of a run's results
+DETAILS = 40  # series of a site that a process model tells of, at most about
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -50,16 +59,46 @@ class Record:
         return self.time[self.warmup :]
 
 
+class Records:
+    """Records of all sites of a part, some sites at a time; one that holds all of them is kept."""
+
+    def __init__(
+        self, make: Callable[[tuple[str, ...]], Record], sites: tuple[str, ...], at_once: int
+    ) -> None:
+        self.make, self.sites, self.at_once = make, sites, at_once
+        self.kept: Record | None = None
+
+    def __iter__(self) -> Iterator[Record]:
+        if len(self.sites) <= self.at_once:
+            self.kept = self.kept or self.make(self.sites)
+            yield self.kept
+            return
+        for first in range(0, len(self.sites), self.at_once):
+            yield self.make(self.sites[first : first + self.at_once])
+
+
 class Preparation:
     """Everything of a fold as tensors; scaling knows the training part alone.
 
     Parameters
     ----------
+    stored : gives the store's own statistics, where it has some: less is read of what does not fit.
+
+    Attributes
+    ----------
     warmup : days before a part that only set the states. Where the store starts later than that, the
         part is scored from ``warmup`` days after the store's first day, for every model alike.
+    budget : bytes that data may take in memory; what needs more is read block by block.
     """
 
-    def __init__(self, dataset: xr.Dataset, experiment: Experiment, fold: Fold, device: torch.device) -> None:
+    def __init__(
+        self,
+        dataset: xr.Dataset,
+        experiment: Experiment,
+        fold: Fold,
+        device: torch.device,
+        stored: Callable[[], xr.Dataset | None] = lambda: None,
+    ) -> None:
         self.dataset = dataset
         self.fold = fold
         self.device = device
@@ -69,10 +108,22 @@ class Preparation:
         named = experiment.data.attributes
         self.attributes = list(default_attributes(dataset) if named is None else named)
         self.warmup = max(experiment.training_for(name).warmup for name in experiment.models)
-        self.statistics: Statistics = fit_statistics(dataset, fold.train, self.forcings, self.attributes)
+        self.budget = data_budget(experiment.resources)
+        self.device_budget = device_budget(device, experiment.resources)
+        self.near = self._near()
+        self.stored = stored() if self.near is None else None
+        self.statistics: Statistics = fit_statistics(
+            dataset if self.near is None else self.near,
+            fold.train,
+            self.forcings,
+            self.attributes,
+            self.stored,
+        )
 
-    def training(self, warmup: int, window: int) -> TrainingData:
+    def training(self, warmup: int, window: int) -> TrainingData | StreamedData:
         """Give the training part with ``warmup`` days before it where the store has them.
+
+        In memory where it fits the budget, else to be streamed.
 
         Raises
         ------
@@ -80,45 +131,139 @@ class Preparation:
             When a warm-up and a window do not fit.
         """
         part = self.fold.train
-        record = self.record(part, warmup, shorten=True)
-        if len(record.time) < warmup + window:
+        start, _ = self._period(part, warmup, shorten=True)
+        days = (part.end - start).days + 1
+        size = self._site_bytes(days) * len(part.sites)
+        if days < warmup + window:
             raise InputError(
                 f"split {self.fold.split!r}: training.warmup {warmup} + training.window {window} days "
-                f"do not fit into the store's {len(record.time)} days up to {part.end}: shorten one of them"
+                f"do not fit into the store's {days} days up to {part.end}: shorten one of them"
             )
-        before = record.time < pd.Timestamp(part.start)
-        observed = record.observed.clone()
-        observed[torch.from_numpy(np.asarray(before)).to(self.device)] = torch.nan
-        return TrainingData(record.inputs, observed, deviation(observed))
+        if size > self.budget:
+            return self._streamed(start, warmup, days)
+        data = self._training_data(part.sites, start, self.device if size <= self.device_budget else CPU)
+        self.near = None  # its copy is in use now
+        return data
 
-    def record(self, part: Part, warmup: int, *, shorten: bool = False) -> Record:
-        """Give a part with its warm-up.
+    def record(self, part: Part, warmup: int, *, drivers: bool = True) -> Record:
+        """Give a part with its warm-up, all sites at once.
 
         Parameters
         ----------
-        shorten : take fewer warm-up days where the store starts too late, rather than a later start.
+        drivers : whether forcings and attributes are wanted too.
         """
+        start, counted = self._period(part, warmup)
+        return self._record(part.sites, start, part.end, (counted - start).days, self.device, drivers)
+
+    def validation(self) -> Records | None:
+        """Give the validation part, if the fold has one."""
+        part = self.fold.validate
+        return None if part is None else self._records(part, 0)
+
+    def test(self) -> Records:
+        """Give the test part, with room for all that a model tells of it."""
+        return self._records(self.fold.test, DETAILS)
+
+    def _records(self, part: Part, details: int) -> Records:
+        start, counted = self._period(part, self.warmup)
+        warmup = (counted - start).days
+        size = self._site_bytes((part.end - start).days + 1, details)
+        # Whole shards of results where possible
+        fitting = int(min(self.budget, self.device_budget) / size)
+        at_once = fitting if fitting < BLOCK_SITES else max(BLOCK_SITES, fitting // BLOCK_SITES * BLOCK_SITES)
+        return Records(
+            lambda sites: self._record(sites, start, part.end, warmup, self.device),
+            part.sites,
+            max(1, at_once),
+        )
+
+    def _near(self) -> xr.Dataset | None:
+        """Read the training days at once where they fit into memory: scaling and training both need them."""
+        part = self.fold.train
+        start, _ = self._period(part, self.warmup, shorten=True)
+        size = self._site_bytes((part.end - start).days + 1) * self.dataset.sizes["site"]
+        if size > self.budget or 2 * len(part.sites) < self.dataset.sizes["site"]:
+            return None
+        names = [name for name in self.dataset.data_vars if name in {*self.forcings, self.target}]
+        static = [name for name, values in self.dataset.data_vars.items() if "time" not in values.dims]
+        return self.dataset[[*names, *static]].sel(time=slice(str(start), str(part.end))).load()
+
+    def _period(self, part: Part, warmup: int, *, shorten: bool = False) -> tuple[date, date]:
+        """Give the first day of a part's warm-up, and the first that counts."""
         first = pd.Timestamp(self.dataset.time.values[0]).date()
-        wanted = part.start - timedelta(days=warmup)
-        start = max(first, wanted)
+        start = max(first, part.start - timedelta(days=warmup))
         counted = part.start if shorten else max(part.start, first + timedelta(days=warmup))
         if counted > part.end:
             raise InputError(
                 f"split {self.fold.split!r}: nothing of {part.start} to {part.end} is left after "
                 f"{warmup} days of warm-up, since the store starts on {first}"
             )
-        return self._record(part.sites, start, part.end, (counted - start).days)
+        return start, counted
 
-    def validation(self) -> Record | None:
-        """Give the validation part, if the fold has one."""
-        return None if self.fold.validate is None else self.record(self.fold.validate, self.warmup)
+    def _site_bytes(self, days: int, details: int = 0) -> int:
+        """Give the bytes of one site's forcings, the same scaled, its target and ``details`` series more."""
+        return 4 * days * (2 * len(self.forcings) + 1 + details)
 
-    def test(self) -> Record:
-        """Give the test part."""
-        return self.record(self.fold.test, self.warmup)
+    def _streamed(self, start: date, warmup: int, days: int) -> StreamedData:
+        part = self.fold.train
+        order = site_rows(self.dataset, part.sites)
+        groups = [places.tolist() for places, _ in neighbours(order, CHUNK_SITES)]
+        # One block trains, one is ready, one is being made
+        fitting = int(self.budget / (3 * self._site_bytes(days)))
+        observed = self._moments([self.target], part.start).isel(variable=0)
+        reachable = self._moments([self.target], max(part.start, start + timedelta(days=warmup)))
+        self._refuse_gaps(start, days)
+        return StreamedData(
+            lambda places: self._training_data([part.sites[place] for place in places], start, CPU),
+            self._scaled_attributes(part.sites),
+            torch.from_numpy(deviation_of(observed).fillna(1.0).values).float(),
+            torch.from_numpy(reachable["count"].values[0]),
+            groups,
+            days,
+            max(1, min(BLOCK_SITES, fitting)),
+        )
 
-    def _record(self, sites: tuple[str, ...], start: date, end: date, warmup: int) -> Record:
-        arrays = to_arrays(self.dataset, sites, start, end, self.forcings, self.attributes, self.target)
+    def _moments(self, variables: list[str], start: date) -> xr.Dataset:
+        """Give the statistics of each training site from ``start`` on, ``(variable, site)``."""
+        part = self.fold.train
+        return site_statistics(self.dataset, part.sites, start, part.end, variables, self.stored)
+
+    def _refuse_gaps(self, start: date, days: int) -> None:
+        """Refuse forcings with gaps at once, rather than when their block is read."""
+        counts = self._moments(self.forcings, start)["count"]
+        for name in self.forcings:
+            gaps = days - counts.sel(variable=name)
+            if bool((gaps > 0).any()):
+                site = self.fold.train.sites[int((gaps.values > 0).argmax())]
+                raise InputError(
+                    f"forcing {name!r} is missing at site {site} on {int(gaps.max())} days or fewer from "
+                    f"{start} on; a simulation needs every day"
+                )
+
+    def _scaled_attributes(self, sites: Sequence[str]) -> Tensor:
+        values = read_attributes(self.dataset, sites, self.attributes)
+        return torch.from_numpy(self.statistics.scale(values, self.attributes))
+
+    def _training_data(self, sites: Sequence[str], start: date, device: torch.device) -> TrainingData:
+        part = self.fold.train
+        record = self._record(tuple(sites), start, part.end, 0, device, source=self.near)
+        before = record.time < pd.Timestamp(part.start)
+        record.observed[torch.from_numpy(np.asarray(before)).to(device)] = torch.nan
+        return TrainingData(record.inputs, record.observed, deviation(record.observed))
+
+    def _record(
+        self,
+        sites: tuple[str, ...],
+        start: date,
+        end: date,
+        warmup: int,
+        device: torch.device,
+        drivers: bool = True,
+        source: xr.Dataset | None = None,
+    ) -> Record:
+        source = self.dataset if source is None else source
+        forcings, attributes = (self.forcings, self.attributes) if drivers else ([], [])
+        arrays = to_arrays(source, sites, start, end, forcings, attributes, self.target)
         forcing = torch.from_numpy(arrays.forcings)
         known = {name: place for place, name in enumerate(self.fold.train.sites)}
         days = pd.DatetimeIndex(arrays.dates)
@@ -127,13 +272,14 @@ class Preparation:
             for name in self.derived
         }
         inputs = Inputs(
-            {name: forcing[:, :, i].contiguous() for i, name in enumerate(self.forcings)} | derived,
-            torch.from_numpy(self.statistics.scale(arrays.forcings, self.forcings)),
-            torch.from_numpy(self.statistics.scale(arrays.attributes, self.attributes)),
+            {name: forcing[:, :, i] for i, name in enumerate(forcings)} | derived,
+            # In memory a window of a site is one piece
+            torch.from_numpy(self.statistics.scale(arrays.forcings.swapaxes(0, 1), forcings)).transpose(0, 1),
+            torch.from_numpy(self.statistics.scale(arrays.attributes, attributes)),
             torch.tensor([known.get(site, -1) for site in sites]),
         )
-        observed = torch.from_numpy(arrays.target).to(self.device)
-        return Record(inputs.to(self.device), observed, days, sites, warmup)
+        observed = torch.from_numpy(arrays.target).to(device)
+        return Record(inputs.to(device), observed, days, sites, warmup)
 
 
 def _derived(experiment: Experiment) -> list[str]:
@@ -146,9 +292,9 @@ def _derived(experiment: Experiment) -> list[str]:
 
 def deviation(observed: Tensor) -> Tensor:
     """Give each site's standard deviation ``(site,)`` of ``(time, site)``; 1 where nothing is known."""
-    there = torch.isfinite(observed)
-    count = there.sum(0).clamp(min=1)
-    values = torch.where(there, observed, 0.0)
-    mean = values.sum(0) / count
-    variance = torch.where(there, (observed - mean) ** 2, 0.0).sum(0) / count
-    return torch.where(there.any(0), variance.sqrt(), 1.0)
+    series = observed.T.contiguous()  # as it mostly is already: a site's days lie side by side
+    there = torch.isfinite(series)
+    count = there.sum(1).clamp(min=1)
+    mean = torch.where(there, series, 0.0).sum(1) / count
+    variance = torch.where(there, (series - mean.unsqueeze(1)) ** 2, 0.0).sum(1) / count
+    return torch.where(there.any(1), variance.sqrt(), 1.0)

@@ -35,6 +35,7 @@ class Row:
     validation: float | None = None
     message: str = ""
     left: float | None = None
+    waiting: float | None = None  # the share of the training time that went into waiting for data
 
     def cells(self) -> tuple[str, ...]:
         """Give the row as texts: cell, state, epoch, loss, validation, time left."""
@@ -96,6 +97,9 @@ class Progress:
             status.get("validation"),
             job.message or str(status.get("message") or ""),
         )
+        seconds = status.get("seconds") or {}
+        if seconds.get("train") and seconds.get("waiting") is not None:
+            row.waiting = seconds["waiting"] / seconds["train"]
         if job.state == "running" and row.epoch:
             row.left = self._left(row)
         elif job.state in ENDED:
@@ -164,6 +168,7 @@ def _table(rows: Sequence[Row]) -> Group:
 def _score(row: Row) -> str:
     parts = [f"loss {row.loss:.4g}"] if row.loss is not None else []
     parts += [f"validation {row.validation:.3f}"] if row.validation is not None else []
+    parts += [f"{row.waiting:.1%} of training spent waiting for data"] if row.waiting is not None else []
     return ", ".join(["", *parts]) if parts else ""
 
 

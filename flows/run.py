@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +14,14 @@ from thalweg.flows.cluster import cluster
 from thalweg.flows.console import plural
 from thalweg.flows.matrix import only_runner, run_jobs
 from thalweg.flows.plan import Job, cells_of, make_jobs, remove_replaced
+from thalweg.flows.prefect_settings import HOME, prefect_settings
 from thalweg.flows.progress import Progress
-from thalweg.flows.server import SETTINGS, Server, configured_url, server
+from thalweg.flows.server import configured_url, server
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from thalweg.flows.cell import Cell
-
-HOME = Path(".thalweg")
 
 
 class CellsFailedError(RuntimeError):
@@ -71,8 +68,8 @@ class Session:
         self.experiment = checked.experiment
         self.folder = self.root / self.experiment.name
         if checked.dataset is not None:
-            self.cells = cells_of(self.experiment, checked.folds)
-            self.snapshot = str(checked.dataset.attrs.get("snapshot"))
+            self.snapshot = str(checked.dataset.attrs["snapshot"])
+            self.cells = cells_of(self.experiment, checked.folds, self.snapshot)
             self.look()
 
     def look(self) -> None:
@@ -127,14 +124,14 @@ def run_experiment(session: Session) -> Session:
     if not session.needs_workers and configured_url() is None:
         session.report()  # nothing to do: no reason to start a server
         return session
-    home = HOME / "prefect"
+    home = HOME
     with only_runner(session.folder), server(home) as prefect_server, ExitStack() as stack:
         session.look()  # another process may have run cells since
         _announce(session)
         if session.needs_workers:
             stack.enter_context(cluster())  # takes seconds, in which the server comes up too
         prefect_server.wait()
-        with _prefect_settings(prefect_server, home):
+        with prefect_settings(prefect_server, home):
             try:
                 _flow(session)(str(session.path), str(session.root))
             except CellsFailedError:
@@ -188,35 +185,3 @@ def _artifact(session: Session) -> None:
     rows = session.table.astype(object).where(session.table.notna(), None).to_dict("records")
     key = "skill-" + session.experiment.name.replace("_", "-")
     create_table_artifact(rows, key=key, description=f"Skill of {session.experiment.name}")  # type: ignore[arg-type]
-
-
-@contextmanager
-def _prefect_settings(prefect_server: Server, home: Path) -> Iterator[None]:
-    """Let Prefect talk to the server, and write its log to a file rather than the terminal."""
-    private = configured_url() is None
-    for key in ("DO_NOT_TRACK", "PREFECT_SERVER_ANALYTICS_ENABLED"):
-        os.environ.setdefault(key, SETTINGS[key])
-    if private:
-        os.environ.setdefault("PREFECT_HOME", str(home.resolve()))
-    from prefect import settings
-    from prefect.logging.configuration import setup_logging
-
-    changes: dict[Any, Any] = {settings.PREFECT_API_URL: prefect_server.url}
-    if private:
-        # its log would go to a server that nobody can look at, and is gone before the log is sent
-        changes[settings.PREFECT_LOGGING_TO_API_ENABLED] = False
-    with settings.temporary_settings(changes):
-        setup_logging()
-        home.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(home / "flow.log")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-        logger = logging.getLogger("prefect")
-        before = logger.propagate
-        logger.addHandler(handler)
-        logger.propagate = False
-        try:
-            yield
-        finally:
-            logger.removeHandler(handler)
-            logger.propagate = before
-            handler.close()

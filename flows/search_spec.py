@@ -43,8 +43,10 @@ class Search(Spec):
 
 
 class Resources(Spec):
-    """What each run is given. ``workers: null`` is as many at once as fit.
+    """What each run is given.
 
+    ``workers: null`` is as many at once as fit. ``memory`` (GB) is for the data of one run: what needs more
+    is streamed from the store; ``null`` is half of the memory that is free, shared by the workers.
     ``gradient_memory`` (GB) is what a simulation may keep for its way back: with less it computes some days
     twice, to the same result.
     """
@@ -54,6 +56,7 @@ class Resources(Spec):
     workers: Count | None = None
     retries: Annotated[StrictInt, Field(ge=0)] = 2
     threads: Count | None = None
+    memory: Positive | None = None
     gradient_memory: Positive = 4.0
 
     @property

@@ -87,7 +87,7 @@ def configured_url() -> str | None:
 
 
 @contextmanager
-def server(home: Path) -> Iterator[Server]:
+def server(home: Path, *, scheduler: bool = False) -> Iterator[Server]:
     """Give the configured server, or start a private one that is stopped at the end.
 
     It is still starting when the body begins: call ``wait`` before it is needed.
@@ -95,6 +95,7 @@ def server(home: Path) -> Iterator[Server]:
     Parameters
     ----------
     home : folder for its SQLite database and its log.
+    scheduler : whether it shall start flow runs by the clock, too.
     """
     url = configured_url()
     if url:
@@ -106,7 +107,7 @@ def server(home: Path) -> Iterator[Server]:
         listener.listen(128)
         port = listener.getsockname()[1]
         log = home / f"{database.stem}.log"
-        started = Server(f"http://127.0.0.1:{port}/api", log, _start(listener, database, log))
+        started = Server(f"http://127.0.0.1:{port}/api", log, _start(listener, database, log, scheduler))
         try:
             yield started
         finally:
@@ -129,13 +130,15 @@ def _own_database(home: Path) -> Iterator[Path]:
     raise ServerError(f"{home}: no free place for a Prefect server's database")
 
 
-def _start(listener: socket.socket, database: Path, log: Path) -> subprocess.Popen[bytes]:
+def _start(listener: socket.socket, database: Path, log: Path, scheduler: bool) -> subprocess.Popen[bytes]:
     environment = {
         **os.environ,
         **SETTINGS,
         "PREFECT_HOME": str(database.parent.resolve()),
         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database.resolve()}",
     }
+    if scheduler:
+        environment.pop("PREFECT__SERVER_WEBSERVER_ONLY", None)
     with log.open("wb") as stream:
         return subprocess.Popen(
             [sys.executable, "-m", "thalweg.flows.server", str(listener.fileno())],
@@ -183,7 +186,8 @@ def _serve(descriptor: int) -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
-    app = create_app(final=True, webserver_only=True)
+    webserver_only = "PREFECT__SERVER_WEBSERVER_ONLY" in os.environ
+    app = create_app(final=True, webserver_only=webserver_only)
     serving.append(uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on")))
     serving[0].run(sockets=[socket.socket(fileno=descriptor)])
 

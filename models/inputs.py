@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,7 @@ class Inputs:
     site : ``(site,)`` place of each site among the training sites, -1 for a site not trained on.
     """
 
-    forcing: dict[str, Tensor]
+    forcing: Mapping[str, Tensor]
     sequence: Tensor
     attributes: Tensor
     site: Tensor
@@ -32,10 +33,9 @@ class Inputs:
         ----------
         sites, starts : ``(site,)`` indices along the site and the time axis.
         """
-        days = starts.unsqueeze(0) + torch.arange(length, device=starts.device).unsqueeze(1)
         return Inputs(
-            {name: series[days, sites] for name, series in self.forcing.items()},
-            self.sequence[days, sites],
+            _Windows(self.forcing, sites, starts, length),
+            cut(self.sequence, sites, starts, length),
             self.attributes[sites],
             self.site[sites],
         )
@@ -51,9 +51,42 @@ class Inputs:
 
     def to(self, device: torch.device) -> Inputs:
         """Move all tensors to a device."""
+        if self.sequence.device == device:
+            return self
         return Inputs(
             {name: series.to(device) for name, series in self.forcing.items()},
             self.sequence.to(device),
             self.attributes.to(device),
             self.site.to(device),
         )
+
+
+class _Windows(Mapping[str, Tensor]):
+    """Windows of series, cut when they are asked for: a network alone needs none of them."""
+
+    def __init__(self, series: Mapping[str, Tensor], sites: Tensor, starts: Tensor, length: int) -> None:
+        self.series, self.where, self.found = series, (sites, starts, length), dict[str, Tensor]()
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.found:
+            self.found[name] = cut(self.series[name], *self.where)
+        return self.found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.series)
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+
+def cut(series: Tensor, sites: Tensor, starts: Tensor, length: int) -> Tensor:
+    """Cut one window of ``length`` days per site out of ``(time, site)`` or ``(time, site, variable)``.
+
+    It is fastest where a site's days lie side by side in memory: a window is then copied as a whole.
+    """
+    days, width = series.shape[0], series.shape[2:].numel()
+    if series.dim() == 3 and series.stride(2) == 1 and series.stride(0) == width:
+        whole = (days - length + 1, series.shape[1], length * width)
+        rows = series.as_strided(whole, (width, series.stride(1), 1))[starts, sites]
+        return rows.view(len(sites), length, width).transpose(0, 1).contiguous()
+    return series.unfold(0, length, 1)[starts, sites].movedim(-1, 0).contiguous()

@@ -26,13 +26,7 @@ class Windows:
     """
 
     def __init__(self, observed: Tensor, window: int, warmup: int, batch_sites: int, seed: int) -> None:
-        days = observed.shape[0]
-        self.last_start = days - window - warmup
-        if self.last_start < 0:
-            raise ValueError(
-                f"a warm-up of {warmup} and a window of {window} days do not fit into the {days} days "
-                "of the training part and what lies before it: shorten training.window or training.warmup"
-            )
+        self.last_start = check_length(observed.shape[0], window, warmup)
         there = torch.isfinite(observed[warmup:])
         self.sites = torch.nonzero(there.any(0).cpu()).squeeze(-1)
         if len(self.sites) == 0:
@@ -60,3 +54,20 @@ class Windows:
         """Go on from a :meth:`state`."""
         self.generator.set_state(state["generator"].cpu())
         self.queue = state["queue"].cpu()
+
+
+def check_length(days: int, window: int, warmup: int) -> int:
+    """Give the last day that a window and its warm-up can begin on.
+
+    Raises
+    ------
+    ValueError
+        When they do not fit.
+    """
+    last_start = days - window - warmup
+    if last_start < 0:
+        raise ValueError(
+            f"a warm-up of {warmup} and a window of {window} days do not fit into the {days} days "
+            "of the training part and what lies before it: shorten training.window or training.warmup"
+        )
+    return last_start

@@ -13,30 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.models.inputs import Inputs
+from thalweg.models.batches import Batch, StreamedData, TrainingData, make_batches
 from thalweg.models.losses import LOSSES
 from thalweg.models.model import Model
-from thalweg.models.sampling import Windows
 
 
 class DivergenceError(RuntimeError):
     """The loss became NaN or infinite; the message says when and what to try."""
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """The training part of a store as tensors.
-
-    Attributes
-    ----------
-    inputs : drivers of all training sites over warm-up and training days.
-    observed : ``(time, site)`` (mm/day); NaN where missing and on days before the training part.
-    deviation : ``(site,)`` standard deviation of the observed training flow (mm/day).
-    """
-
-    inputs: Inputs
-    observed: Tensor
-    deviation: Tensor
 
 
 @dataclass(frozen=True)
@@ -55,17 +38,33 @@ class TrainingOptions:
     gradient_clip: float | None = 1.0
     patience: int | None = None
     checkpoint_every: int = 1
+    checkpoint_seconds: float = 300.0
 
 
 @dataclass
 class Epoch:
-    """What one epoch came to; ``validation`` is a score, higher is better, NaN without a part."""
+    """What one epoch came to; ``validation`` is a score, higher is better, NaN without a part.
+
+    ``waiting`` are those of the ``seconds`` in which training waited for its data.
+    """
 
     epoch: int
     loss: float
     validation: float
     learning_rate: float
     seconds: float
+    waiting: float = 0.0
+
+
+@dataclass
+class Begun:
+    """How far the present epoch is: steps done, the sum of their losses, and the times they took (s)."""
+
+    steps: int = 0
+    loss: float = 0.0
+    learning_rate: float = 0.0
+    seconds: float = 0.0
+    waiting: float = 0.0
 
 
 @dataclass
@@ -96,13 +95,14 @@ class Trainer:
         with the same number of threads.
     validate : gives a score (higher is better) after each epoch; early stopping and the choice of
         the best weights need it.
-    checkpoint : file to write after every ``checkpoint_every`` epochs and to resume from.
+    checkpoint : file to write after every ``checkpoint_every`` epochs, and every ``checkpoint_seconds``
+        in the middle of one, and to resume from.
     """
 
     def __init__(
         self,
         model: Model,
-        data: TrainingData,
+        data: TrainingData | StreamedData,
         options: TrainingOptions,
         *,
         seed: int = 0,
@@ -114,12 +114,15 @@ class Trainer:
         self.options = options
         self.validate = validate
         self.checkpoint = checkpoint
-        self.windows = Windows(data.observed, options.window, options.warmup, options.batch_sites, seed)
-        self.steps = options.steps_per_epoch or self.windows.steps_per_pass
+        self.batches = make_batches(data, options.window, options.warmup, options.batch_sites, seed)
+        self.steps = options.steps_per_epoch or self.batches.steps_per_pass
         self.loss = LOSSES[options.loss]()
         self.optimizer = OPTIMIZERS[options.optimizer](model.parameters(), lr=options.learning_rate)  # type: ignore[call-arg]
         self.schedule = _schedule(self.optimizer, options, self.steps)
         self.history = History()
+        self.device = next(model.parameters()).device
+        self.begun = Begun()
+        self.saved = time.monotonic()
         self.seed = seed
 
     def fit(self, on_epoch: OnEpoch | None = None) -> History:
@@ -134,6 +137,14 @@ class Trainer:
         """
         torch.manual_seed(self.seed)
         self._resume()
+        try:
+            self._epochs(on_epoch)
+        finally:
+            self.batches.close()
+        self.model.load_state_dict(self.history.best_weights)
+        return self.history
+
+    def _epochs(self, on_epoch: OnEpoch | None) -> None:
         while len(self.history.epochs) < self.options.epochs and not self._patience_lost():
             epoch = self._epoch(len(self.history.epochs) + 1)
             self.history.epochs.append(epoch)
@@ -145,8 +156,6 @@ class Trainer:
                 self._save()
             if stop:
                 break
-        self.model.load_state_dict(self.history.best_weights)
-        return self.history
 
     def _improved(self, score: float) -> bool:
         """Tell whether these are the best weights so far: the latest where nothing validates."""
@@ -161,29 +170,35 @@ class Trainer:
         return len(self.history.epochs) - self.history.best_epoch >= self.options.patience
 
     def _epoch(self, number: int) -> Epoch:
-        started = time.perf_counter()
-        rate = self.optimizer.param_groups[0]["lr"]
+        begun = self.begun
+        if begun.steps == 0:
+            begun.learning_rate = self.optimizer.param_groups[0]["lr"]
         self.model.train()
-        total = 0.0
-        for step in range(self.steps):
-            value = self._step()
+        while begun.steps < self.steps:
+            started = time.perf_counter()
+            batch = self.batches.draw().to(self.device)
+            begun.waiting += time.perf_counter() - started
+            value = self._step(batch)
             if not math.isfinite(value):
                 raise DivergenceError(
-                    f"the loss became {value} in epoch {number}, step {step + 1}: "
-                    f"try a training.learning_rate below {rate:g} or a smaller training.gradient_clip"
+                    f"the loss became {value} in epoch {number}, step {begun.steps + 1}: try a training."
+                    f"learning_rate below {begun.learning_rate:g} or a smaller training.gradient_clip"
                 )
-            total += value
+            begun.loss += value
+            begun.steps += 1
+            begun.seconds += time.perf_counter() - started
+            if begun.steps < self.steps and time.monotonic() - self.saved >= self.options.checkpoint_seconds:
+                self._save()
+        started = time.perf_counter()
         self.model.eval()
         score = math.nan if self.validate is None else self.validate(self.model)
-        return Epoch(number, total / self.steps, score, rate, time.perf_counter() - started)
+        seconds = begun.seconds + time.perf_counter() - started
+        self.begun = Begun()
+        return Epoch(number, begun.loss / self.steps, score, begun.learning_rate, seconds, begun.waiting)
 
-    def _step(self) -> float:
-        sites, starts = self.windows.draw()
-        length = self.options.warmup + self.options.window
-        inputs = self.data.inputs.pick(sites, starts, length)
-        days = starts.unsqueeze(0) + torch.arange(self.options.warmup, length).unsqueeze(1).to(starts.device)
-        prediction = self.model(inputs, self.options.warmup)
-        loss = self.loss(prediction.target, self.data.observed[days, sites], self.data.deviation[sites])
+    def _step(self, batch: Batch) -> float:
+        prediction = self.model(batch.inputs, self.options.warmup)
+        loss = self.loss(prediction.target, batch.observed, batch.deviation)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if self.options.gradient_clip is not None:
@@ -200,7 +215,8 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "sampler": self.windows.state(),
+            "sampler": self.batches.state(),
+            "begun": vars(self.begun),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "epochs": [vars(epoch) for epoch in history.epochs],
@@ -208,16 +224,17 @@ class Trainer:
             "best_weights": history.best_weights,
         }
         save_atomically(content, self.checkpoint)
+        self.saved = time.monotonic()
 
     def _resume(self) -> None:
         if self.checkpoint is None or not self.checkpoint.exists():
             return
-        device = self.data.observed.device
-        content = torch.load(self.checkpoint, weights_only=True, map_location=device)
+        content = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.schedule.load_state_dict(content["schedule"])
-        self.windows.restore(content["sampler"])
+        self.batches.restore(content["sampler"])
+        self.begun = Begun(**content.get("begun", {}))
         torch.set_rng_state(content["random"].cpu())
         if torch.cuda.is_available() and content["random_cuda"]:
             torch.cuda.set_rng_state_all([state.cpu() for state in content["random_cuda"]])

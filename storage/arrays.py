@@ -1,4 +1,4 @@
-"""Contiguous arrays for training, read from a store once per run."""
+"""Arrays for training, read from a store once per run, or block by block."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from thalweg.storage.attributes import require_attributes
 from thalweg.storage.errors import InputError
 from thalweg.storage.periods import as_date, check_period
-from thalweg.storage.sites import site_rows
+from thalweg.storage.sites import neighbours, site_rows
 from thalweg.storage.suggestions import refuse_unknown
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """Data of sites and days as C-contiguous float32 arrays, in canonical units.
+    """Data of sites and days as float32 arrays, in canonical units.
+
+    In memory every site's series of every variable is one contiguous piece: windows are cut from them.
 
     Attributes
     ----------
@@ -88,12 +90,40 @@ def to_arrays(
     rows = site_rows(dataset, sites)
     window = dataset[[*dict.fromkeys([*forcings, target])]].sel(time=slice(str(start), str(end)))
     dates = window["time"].values.astype("datetime64[D]")
-    cube = np.empty((dates.size, len(rows), len(forcings)), dtype=np.float32)
-    for column, name in enumerate(forcings):
-        # The time slice is read as a whole: picking rows out of a sharded array is slower.
-        values = window[name].transpose("site", "time").values[rows]
-        _refuse_missing(values, name, sites, dates)
-        cube[:, :, column] = values.T
+    cube = np.empty((len(rows), len(forcings), dates.size), dtype=np.float32)
+    observed = np.empty((len(rows), dates.size), dtype=np.float32)
+    for places, block in neighbours(rows):
+        within, near = rows[places] - block.start, window.isel(site=block)
+        for column, name in enumerate(forcings):
+            values = near[name].transpose("site", "time").values[within]
+            _refuse_missing(values, name, [sites[place] for place in places], dates)
+            cube[places, column] = values
+        observed[places] = near[target].transpose("site", "time").values[within]
+    static = read_attributes(dataset, sites, attributes)
+    return Arrays(
+        cube.transpose(2, 0, 1),
+        static,
+        observed.T,
+        dates,
+        tuple(sites),
+        tuple(forcings),
+        tuple(attributes),
+        target,
+    )
+
+
+def read_attributes(
+    dataset: xr.Dataset, sites: Sequence[str], attributes: Sequence[str]
+) -> NDArray[np.float32]:
+    """Read static attributes of sites, shape ``(site, attribute)``.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown, or a value is missing.
+    """
+    require_attributes(dataset, attributes)
+    rows = site_rows(dataset, sites)
     static = np.empty((len(rows), len(attributes)), dtype=np.float32)
     for column, name in enumerate(attributes):
         values = dataset[name].values[rows]
@@ -104,8 +134,7 @@ def to_arrays(
                 f"first {sites[missing[0]]}; leave out the attribute or the sites"
             )
         static[:, column] = values
-    observed = np.ascontiguousarray(window[target].transpose("site", "time").values[rows].T, dtype=np.float32)
-    return Arrays(cube, static, observed, dates, tuple(sites), tuple(forcings), tuple(attributes), target)
+    return static
 
 
 def _refuse_missing(

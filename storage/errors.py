@@ -1,5 +1,9 @@
-"""The error for what a person can put right: shown as one line, without a traceback."""
+"""Errors that are shown as one line, without a traceback."""
 
 
 class InputError(ValueError):
     """Bad input. The message is one line: what is wrong, where, and what would be right."""
+
+
+class UnavailableError(OSError):
+    """A store that cannot be reached now, after many tries; another try later may succeed."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
 import xarray as xr
 
 from thalweg.storage.errors import InputError
-from thalweg.storage.sites import site_rows
+from thalweg.storage.sites import neighbours, site_rows
 from thalweg.storage.suggestions import refuse_unknown
 
 MINIMUM_SITES = 2
@@ -46,11 +47,17 @@ def observed_days(dataset: xr.Dataset, target: str | None = None) -> xr.DataArra
             [target], [str(name) for name, values in dataset.data_vars.items() if values.ndim == 2], "target"
         )
         names = [target]
-    observed: xr.DataArray | None = None
+    if not names:
+        return None
+    shape = (dataset.sizes["site"], dataset.sizes["time"])
+    observed = np.zeros(shape, dtype=bool)
     for name in names:
-        days = dataset[name].notnull().compute()
-        observed = days if observed is None else observed | days
-    return observed
+        values = dataset[name].transpose("site", "time")
+        for _, block in neighbours(
+            np.arange(shape[0])
+        ):  # read block by block: values take four times the room
+            observed[block] |= np.isfinite(values[block].values)
+    return xr.DataArray(observed, {dim: dataset[dim] for dim in ("site", "time")}, ("site", "time"))
 
 
 def check_fold(dataset: xr.Dataset, fold: Fold, observed: xr.DataArray | None) -> None:

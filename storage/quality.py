@@ -1,47 +1,89 @@
-"""Quality checks: what is suspicious in a dataset, by site and day. Nothing is ever changed.
+"""The report of quality, and which sites are kept out of a store because of it.
 
-Severities: ``error`` for what a person should look at before any result is believed, ``warning`` for what
-is probably wrong, ``info`` for what is worth knowing.
+The checks are in :mod:`thalweg.storage.checks`. Nothing is ever corrected: a site with defects that leave its
+record in doubt is quarantined with the reason, and the others go on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
-from thalweg.storage.variables import VARIABLES
+from thalweg.storage.checks import CHECKS, Finding
+from thalweg.storage.errors import InputError
+from thalweg.storage.sources.problems import problems_of
+from thalweg.storage.suggestions import refuse_unknown
+
+__all__ = [
+    "CHECKS",
+    "COLUMNS",
+    "QUARANTINE_COLUMNS",
+    "SEVERITIES",
+    "QualityRules",
+    "check_quality",
+    "merge_reports",
+    "quarantine",
+    "refuse_too_many",
+]
 
 SEVERITIES = ("error", "warning", "info")
 COLUMNS = ("severity", "check", "site", "variable", "first_day", "count", "message")
+QUARANTINE_COLUMNS = ("site", "check", "variable", "reason")
 
-# Days of one value after which a sensor or an estimate is suspected. Frozen rivers and dry spells are
-# real, hence the long limit for discharge, and none for zero rain or zero flow.
-FLAT_DAYS = {"discharge": 30, "precipitation": 10}
-FLAT_DAYS_OTHER = 10
-NOT_FLAT = ("potential_evapotranspiration", "day_length")
-AREA_TOLERANCE = 0.10  # share; larger differences bias the water balance visibly
-AREA_REFERENCES = ("area_gages2", "area_geospa_fabric")
-
-
-class Finding(NamedTuple):
-    """One site and variable that a check did not like."""
-
-    severity: str
-    check: str
-    site: str
-    variable: str
-    first_day: np.datetime64
-    days: int
-    message: str
+# Largest share of days that a site may have such findings on and stay. A few impossible values can be
+# masked by whoever uses them; more of them are a wrong unit or a broken file.
+QUARANTINE = {
+    "unreadable": 0.0,
+    "duplicates": 0.0,
+    "no_forcing": 0.0,
+    "negative": 0.01,
+    "out_of_range": 0.01,
+    "water_balance": 0.0,
+}
 
 
-NO_DAY = np.datetime64("NaT", "ns")
-Check = Callable[[xr.Dataset], Iterator[Finding]]
+@dataclass(frozen=True)
+class QualityRules:
+    """What keeps a site out of a store.
+
+    Attributes
+    ----------
+    quarantine : mapping
+        Check to the largest share of days (0 to 1) that may have findings of severity ``error`` before
+        the site is quarantined; a check that is not named here never quarantines. Given entries are
+        added to the default; None takes one out.
+    max_quarantined : float
+        Share of sites (0 to 1); when more are quarantined, the ingest fails.
+    """
+
+    quarantine: Mapping[str, float | None] = field(default_factory=dict)
+    max_quarantined: float = 0.1
+
+    def __post_init__(self) -> None:
+        refuse_unknown(self.quarantine, CHECKS, "check in 'quarantine' of quality")
+        for name, share in {**self.quarantine, "max_quarantined": self.max_quarantined}.items():
+            number = isinstance(share, int | float) and not isinstance(share, bool)
+            if share is not None and not (number and 0.0 <= share <= 1.0):
+                raise InputError(f"quality: {name} is {share!r}; a share from 0 to 1 is needed")
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any] | None) -> QualityRules:
+        """Return the rules that a spec's key ``quality`` gives."""
+        known = [each.name for each in fields(cls)]
+        if options is not None and not isinstance(options, Mapping):
+            raise InputError(f"quality: {options!r} is not a mapping; its keys are {', '.join(known)}")
+        refuse_unknown(options or {}, known, "key in quality")
+        return cls(**(options or {}))
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Return the checks that quarantine, each with its share of days."""
+        given = {**QUARANTINE, **self.quarantine}
+        return {name: float(share) for name, share in given.items() if share is not None}
 
 
 def check_quality(dataset: xr.Dataset) -> pd.DataFrame:
@@ -50,18 +92,36 @@ def check_quality(dataset: xr.Dataset) -> pd.DataFrame:
     Parameters
     ----------
     dataset : xarray.Dataset
-        Dims ``(site, time)``, as :func:`thalweg.storage.conform.conform` gives it.
+        Dims ``(site, time)``, as :func:`thalweg.storage.conform.conform` gives it: any sites, each with
+        its whole record. The attribute ``problems`` holds what a source noted.
 
     Returns
     -------
     pandas.DataFrame
         Columns ``severity, check, site, variable, first_day, count, message``; errors first. `count` is a
-        number of days for variables over time, and 1 for static attributes.
+        number of days for variables over time, and 1 for static attributes. A site that could not be
+        read has that finding alone.
     """
     findings = [finding for check in CHECKS.values() for finding in check(dataset)]
+    lost = {problem.site for problem in problems_of(dataset) if problem.check == "unreadable"}
+    return _report(
+        finding for finding in findings if finding.site not in lost or finding.check == "unreadable"
+    )
+
+
+def merge_reports(reports: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Return the findings of blocks of different sites as one report, in the order of one check of all."""
+    return _report(
+        Finding(*row)
+        for report in reports
+        for row in report[list(COLUMNS)].itertuples(index=False, name=None)
+    )
+
+
+def _report(found: Iterable[Finding]) -> pd.DataFrame:
     order = {severity: rank for rank, severity in enumerate(SEVERITIES)}
-    findings.sort(
-        key=lambda finding: (order[finding.severity], finding.check, finding.variable, finding.site)
+    findings = sorted(
+        found, key=lambda finding: (order[finding.severity], finding.check, finding.variable, finding.site)
     )
     columns = list(zip(*findings, strict=True)) or [()] * len(COLUMNS)
     report = pd.DataFrame({name: list(column) for name, column in zip(COLUMNS, columns, strict=True)})
@@ -72,162 +132,45 @@ def check_quality(dataset: xr.Dataset) -> pd.DataFrame:
     return report
 
 
-def _series(dataset: xr.Dataset) -> Iterator[tuple[str, xr.DataArray]]:
-    for name, values in dataset.data_vars.items():
-        if values.dims == ("site", "time"):
-            yield str(name), values
+def quarantine(report: pd.DataFrame, days: int, rules: QualityRules = QualityRules()) -> pd.DataFrame:
+    """Return the sites that are kept out, each with the gravest reason.
 
+    Parameters
+    ----------
+    report : pandas.DataFrame
+        As :func:`check_quality` gives it.
+    days : int
+        Length of the time axis that was checked.
+    rules : QualityRules
 
-def _marked(
-    marks: NDArray[np.bool_], dataset: xr.Dataset, severity: str, check: str, variable: str, message: str
-) -> Iterator[Finding]:
-    """Yield a finding for every site with a marked day; `marks` has shape (site, time).
-
-    `message` may use ``{count}`` and ``{day}``.
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``site, check, variable, reason``, sorted by site.
     """
-    counts = marks.sum(axis=1)
-    days = dataset["time"].values
-    for row in np.flatnonzero(counts):
-        count, first = int(counts[row]), days[int(np.argmax(marks[row]))]
-        text = message.format(count=count, day=str(first)[:10])
-        yield Finding(severity, check, str(dataset["site"].values[row]), variable, first, count, text)
-
-
-def missing(dataset: xr.Dataset) -> Iterator[Finding]:
-    """Find days without a value: an error for forcings, worth knowing for targets."""
-    for name, values in _series(dataset):
-        marks = ~np.isfinite(values.values)
-        if values.attrs.get("role") == "target":
-            marks[marks.all(axis=1)] = False  # reported by no_target
-            text = f"{name} is missing on {{count}} days, first {{day}}"
-            yield from _marked(marks, dataset, "info", "missing", name, text)
-        else:
-            text = f"forcing {name} is missing on {{count}} days, first {{day}}; no simulation can pass them"
-            yield from _marked(marks, dataset, "error", "missing", name, text)
-
-
-def no_target(dataset: xr.Dataset) -> Iterator[Finding]:
-    """Find sites whose target was never observed."""
-    for name, values in _series(dataset):
-        if values.attrs.get("role") == "target":
-            never = ~np.isfinite(values.values).any(axis=1)
-            for site in dataset["site"].values[never]:
-                text = f"{name} is missing on every day; the site can be simulated but neither train nor test"
-                yield Finding("error", "no_target", str(site), name, NO_DAY, values.sizes["time"], text)
-
-
-def negative(dataset: xr.Dataset) -> Iterator[Finding]:
-    """Find negative values of what cannot be negative."""
-    for name, values in _series(dataset):
-        if name in VARIABLES and VARIABLES[name].minimum == 0.0:
-            text = f"{name} is negative on {{count}} days, first {{day}}; kept as it is"
-            yield from _marked(values.values < 0.0, dataset, "error", "negative", name, text)
-
-
-def out_of_range(dataset: xr.Dataset) -> Iterator[Finding]:
-    """Find values that no basin on Earth has."""
-    for name, values in _series(dataset):
-        if name not in VARIABLES:
-            continue
-        variable, data = VARIABLES[name], values.values
-        marks = (data > variable.maximum) | np.isinf(data)
-        if variable.minimum != 0.0:
-            marks |= data < variable.minimum
-        text = (
-            f"{name} is outside {variable.minimum:g}..{variable.maximum:g} {variable.units} on {{count}} "
-            "days, first {day}; kept as it is"
-        )
-        yield from _marked(marks, dataset, "error", "out_of_range", name, text)
-
-
-def extremes_swapped(dataset: xr.Dataset) -> Iterator[Finding]:
-    """Find days whose minimum temperature is above the maximum."""
-    if {"temperature_min", "temperature_max"} <= set(dataset.data_vars):
-        marks = dataset["temperature_min"].values > dataset["temperature_max"].values
-        text = "minimum temperature is above the maximum on {count} days, first {day}"
-        yield from _marked(marks, dataset, "warning", "extremes_swapped", "temperature_min", text)
-
-
-def flat(dataset: xr.Dataset) -> Iterator[Finding]:
-    """Find long runs of one value, other than zero."""
-    for name, values in _series(dataset):
-        if name in NOT_FLAT or name not in VARIABLES:
-            continue
-        limit = FLAT_DAYS.get(name, FLAT_DAYS_OTHER)
-        data = values.values
-        if data.shape[1] < limit:
-            continue
-        same = np.zeros(data.shape, dtype=bool)
-        same[:, 1:] = (data[:, 1:] == data[:, :-1]) & (data[:, 1:] != 0.0)
-        position = np.arange(data.shape[1], dtype=np.int32)
-        start = np.maximum.accumulate(np.where(same, np.int32(0), position), axis=1)
-        # The limit's last day of a run marks it; shifted back to where the run began.
-        reached = same & (position - start + 1 == limit)
-        begun = np.zeros_like(reached)
-        begun[:, : data.shape[1] - limit + 1] = reached[:, limit - 1 :]
-        text = f"{name} keeps one value for {limit} days or more, {{count}} times, first from {{day}}"
-        yield from _marked(begun, dataset, "info" if name == "discharge" else "warning", "flat", name, text)
-
-
-def water_balance(dataset: xr.Dataset) -> Iterator[Finding]:
-    """Find sites whose mean discharge is above mean precipitation: a wrong unit or area, or poor forcing."""
-    if not {"precipitation", "discharge"} <= set(dataset.data_vars):
-        return
-    rain = dataset["precipitation"].values
-    flow = dataset["discharge"].values
-    both = np.isfinite(rain) & np.isfinite(flow)
-    days = both.sum(axis=1)
-    mean_rain = np.where(both, rain, 0.0).sum(axis=1, dtype=np.float64) / np.maximum(days, 1)
-    mean_flow = np.where(both, flow, 0.0).sum(axis=1, dtype=np.float64) / np.maximum(days, 1)
-    for row in np.flatnonzero(mean_flow > mean_rain):
-        text = (
-            f"mean discharge {mean_flow[row]:.2f} mm/day is above mean precipitation {mean_rain[row]:.2f}; "
-            "look at units, area and forcing"
-        )
-        first = dataset["time"].values[int(np.argmax(both[row]))]
-        site = str(dataset["site"].values[row])
-        yield Finding("warning", "water_balance", site, "discharge", first, int(days[row]), text)
-
-
-def attribute_missing(dataset: xr.Dataset) -> Iterator[Finding]:
-    """Find static attributes that a site lacks."""
-    for name, values in dataset.data_vars.items():
-        if values.dims == ("site",) and values.dtype.kind == "f":
-            for site in values["site"].values[~np.isfinite(values.values)]:
-                text = f"attribute {name} is missing"
-                yield Finding("warning", "attribute_missing", str(site), str(name), NO_DAY, 1, text)
-
-
-def area_mismatch(dataset: xr.Dataset) -> Iterator[Finding]:
-    """Find sites whose area differs between sources by more than a tenth."""
-    if "area" not in dataset:
-        return
-    area = dataset["area"].values.astype(np.float64)
-    for reference in AREA_REFERENCES:
-        if reference in dataset:
-            other = dataset[reference].values.astype(np.float64)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                difference = area / other - 1.0
-            for row in np.flatnonzero(np.abs(difference) > AREA_TOLERANCE):
-                text = (
-                    f"area {area[row]:.1f} km2 differs by {difference[row]:+.0%} from {reference}, "
-                    f"{other[row]:.1f} km2"
-                )
-                site = str(dataset["site"].values[row])
-                yield Finding("warning", "area_mismatch", site, "area", NO_DAY, 1, text)
-
-
-CHECKS: dict[str, Check] = {
-    check.__name__: check
-    for check in (
-        missing,
-        no_target,
-        negative,
-        out_of_range,
-        extremes_swapped,
-        flat,
-        water_balance,
-        attribute_missing,
-        area_mismatch,
+    found: dict[str, tuple[str, str, str, str]] = {}
+    errors = report[report["severity"] == "error"]
+    for check, share in rules.shares.items():
+        for row in errors[errors["check"] == check].to_dict("records"):
+            if row["count"] > share * days and row["site"] not in found:
+                found[row["site"]] = (row["site"], check, row["variable"], row["message"])
+    return pd.DataFrame(
+        [found[site] for site in sorted(found)], columns=list(QUARANTINE_COLUMNS), dtype=object
     )
-}
+
+
+def refuse_too_many(quarantined: pd.DataFrame, sites: int, rules: QualityRules = QualityRules()) -> None:
+    """Fail when more sites are quarantined than the rules allow, or all of them.
+
+    Raises
+    ------
+    InputError
+        With the number of sites and the first reason.
+    """
+    count = len(quarantined)
+    if count and (count > rules.max_quarantined * sites or count == sites):
+        first = quarantined.iloc[0]
+        raise InputError(
+            f"quality: {count} of {sites} sites are quarantined, more than max_quarantined "
+            f"{rules.max_quarantined:g} allows; first {first['site']}: {first['reason']}"
+        )

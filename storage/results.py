@@ -30,6 +30,7 @@ from thalweg.storage.run_folder import (
     write_parameters,
     write_predictions,
     write_status,
+    written_by_sites,
 )
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "write_parameters",
     "write_predictions",
     "write_status",
+    "written_by_sites",
 ]
 
 CELL_COLUMNS = ("run", "experiment", "model", "kind", "split", "fold", "seed")

@@ -19,7 +19,8 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -126,13 +127,8 @@ def write_predictions(folder: Path, predictions: xr.Dataset) -> None:
     predictions : ``simulated`` and ``observed`` over ``(site, time)`` (mm/day), with the coordinates
         ``latitude``, ``longitude`` (degrees) and ``region`` over ``(site,)`` where known.
     """
-    missing = {"simulated", "observed"} - set(predictions.data_vars)
-    if missing:
-        raise ValueError(f"{folder}: predictions lack {sorted(missing)}")
-    named = predictions.copy()
-    for name in ("simulated", "observed"):
-        named[name] = named[name].assign_attrs({"units": "mm/day", **named[name].attrs})
-    _write_zarr(folder / "predictions.zarr", named)
+    with written_by_sites(folder) as write:
+        write("predictions", predictions)
 
 
 def write_parameters(folder: Path, parameters: xr.Dataset) -> None:
@@ -143,8 +139,8 @@ def write_parameters(folder: Path, parameters: xr.Dataset) -> None:
     parameters : static ones over ``(site, component)``; varying ones over ``(site, time)`` or over
         ``(site, time, component)``, of which the mean over components is stored. Units as attributes.
     """
-    varying = [name for name in parameters.data_vars if "time" in parameters[name].dims]
-    _write_zarr(folder / "parameters.zarr", _component_mean(parameters, varying))
+    with written_by_sites(folder) as write:
+        write("parameters", parameters)
 
 
 def write_fluxes(folder: Path, fluxes: xr.Dataset) -> None:
@@ -155,7 +151,51 @@ def write_fluxes(folder: Path, fluxes: xr.Dataset) -> None:
     fluxes : fluxes (mm/day) and states (mm) over ``(site, time)`` or ``(site, time, component)``, of
         which the mean over components is stored. Units as attributes.
     """
-    _write_zarr(folder / "fluxes.zarr", _component_mean(fluxes, list(fluxes.data_vars)))
+    with written_by_sites(folder) as write:
+        write("fluxes", fluxes)
+
+
+@contextmanager
+def written_by_sites(folder: Path) -> Iterator[Callable[[str, xr.Dataset], None]]:
+    """Give what writes ``predictions``, ``parameters`` or ``fluxes``, some sites after the other.
+
+    All take their names at the end, when all went well.
+    """
+    parts: dict[str, Path] = {}
+    with ExitStack() as stack, warnings.catch_warnings():
+        # consolidated metadata are an extension of Zarr 3: xarray then opens many variables at once
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+
+        def write(name: str, dataset: xr.Dataset) -> None:
+            plain, encoding = _plain_dataset(_CONTENT[name](folder, dataset))
+            if name in parts:
+                plain.to_zarr(parts[name], append_dim="site", consolidated=True)
+                return
+            parts[name] = stack.enter_context(atomic.new_path(folder / f"{name}.zarr"))
+            plain.to_zarr(parts[name], mode="w", zarr_format=3, consolidated=True, encoding=encoding)
+
+        yield write
+
+
+def _predictions(folder: Path, dataset: xr.Dataset) -> xr.Dataset:
+    missing = {"simulated", "observed"} - set(dataset.data_vars)
+    if missing:
+        raise ValueError(f"{folder}: predictions lack {sorted(missing)}")
+    named = dataset.copy()
+    for name in ("simulated", "observed"):
+        named[name] = named[name].assign_attrs({"units": "mm/day", **named[name].attrs})
+    return named
+
+
+def _parameters(folder: Path, dataset: xr.Dataset) -> xr.Dataset:
+    return _component_mean(dataset, [name for name in dataset.data_vars if "time" in dataset[name].dims])
+
+
+def _fluxes(folder: Path, dataset: xr.Dataset) -> xr.Dataset:
+    return _component_mean(dataset, list(dataset.data_vars))
+
+
+_CONTENT = {"predictions": _predictions, "parameters": _parameters, "fluxes": _fluxes}
 
 
 def _component_mean(dataset: xr.Dataset, names: Sequence[Any]) -> xr.Dataset:
@@ -171,8 +211,8 @@ def _component_mean(dataset: xr.Dataset, names: Sequence[Any]) -> xr.Dataset:
     return averaged.drop_dims(unused)
 
 
-def _write_zarr(path: Path, dataset: xr.Dataset) -> None:
-    """Write variables over site, and time or component, as float32 in Zarr format 3."""
+def _plain_dataset(dataset: xr.Dataset) -> tuple[xr.Dataset, dict[Any, dict[str, Any]]]:
+    """Give variables over site, and time or component, as float32, and how they are laid out in Zarr."""
     plain = dataset.transpose("site", "time", "component", missing_dims="ignore").drop_encoding().load()
     encoding: dict[Any, dict[str, Any]] = {}
     for name, array in plain.variables.items():
@@ -184,11 +224,7 @@ def _write_zarr(path: Path, dataset: xr.Dataset) -> None:
     if "time" in plain.coords:
         encoding["time"] = {"units": "days since 1970-01-01", "dtype": "int32"}
     plain.attrs = {**plain.attrs, "format": FORMAT}
-    with warnings.catch_warnings():
-        # consolidated metadata are an extension of Zarr 3: xarray then opens many variables at once
-        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        with atomic.new_path(path) as part:
-            plain.to_zarr(part, mode="w", zarr_format=3, consolidated=True, encoding=encoding)
+    return plain, encoding
 
 
 def _layout(sizes: Mapping[Any, int]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -13,10 +15,18 @@ from numpy.typing import NDArray
 
 from thalweg.storage.attributes import require_attributes
 from thalweg.storage.errors import InputError
+from thalweg.storage.layout import plain_text
+from thalweg.storage.location import Location
+from thalweg.storage.moments import block_statistics, deviation, pool
 from thalweg.storage.periods import check_period
-from thalweg.storage.sites import site_rows
+from thalweg.storage.repository import MAIN, Repository
+from thalweg.storage.sites import neighbours, site_rows
 from thalweg.storage.splits import Part
 from thalweg.storage.suggestions import refuse_unknown
+
+GROUP = "statistics"  # of a store
+MOMENTS = ("count", "mean", "m2", "minimum", "maximum")
+SCALED_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -69,14 +79,22 @@ class Statistics:
         array, same shape (1)
         """
         refuse_unknown(names, self.mean, "variable in statistics")
-        mean = np.array([self.mean[name] for name in names])
-        deviation = np.array([self.deviation[name] for name in names])
-        scaled: NDArray[np.float32] = ((values - mean) / deviation).astype(np.float32)
+        scaled = np.empty(values.shape, np.float32)
+        for first in range(0, len(values), SCALED_AT_ONCE):  # in float64, of which little is held at once
+            rows = slice(first, first + SCALED_AT_ONCE)
+            for place, name in enumerate(names):
+                wide = values[rows, ..., place] - np.float64(self.mean[name])
+                wide /= self.deviation[name]
+                scaled[rows, ..., place] = wide
         return scaled
 
 
 def fit_statistics(
-    dataset: xr.Dataset, part: Part, variables: Iterable[str], attributes: Iterable[str]
+    dataset: xr.Dataset,
+    part: Part,
+    variables: Iterable[str],
+    attributes: Iterable[str],
+    stored: xr.Dataset | None = None,
 ) -> Statistics:
     """Fit means and standard deviations to the training part.
 
@@ -93,6 +111,9 @@ def fit_statistics(
         Forcings.
     attributes : list of str
         Numeric static attributes.
+    stored : xarray.Dataset, optional
+        What :func:`stored_statistics` gives of the same store: whole years are then not read again. The
+        result is the same to the last bit.
 
     Returns
     -------
@@ -105,30 +126,115 @@ def fit_statistics(
         If a name or site is unknown, or there is no value.
     """
     variables, attributes = list(variables), list(attributes)
-    known = [str(name) for name, values in dataset.data_vars.items() if values.ndim == 2]
-    refuse_unknown(variables, known, "variable")
     require_attributes(dataset, attributes)
     check_period(dataset, part.start, part.end, "training period")
     # Sorted: sums of floating-point numbers depend on their order, and the hash must not.
-    rows = site_rows(dataset, sorted(part.sites))
-    period = slice(str(part.start), str(part.end))
-    mean, deviation = {}, {}
-    for name in [*variables, *attributes]:
-        values = dataset[name]
-        if "time" in values.dims:
-            values = values.sel(time=period).transpose("site", "time")
-        # The time slice is read as a whole: picking rows out of a sharded array is slower.
-        mean[name], deviation[name] = _moments(values.values[rows], name)
-    return Statistics(mean, deviation)
+    sites = sorted(part.sites)
+    over_time = pool(site_statistics(dataset, sites, part.start, part.end, variables, stored), ["site"])
+    mean, spread = {}, {}
+    for name in variables:
+        one = over_time.sel(variable=name)
+        mean[name], spread[name] = _usable(int(one["count"]), float(one["mean"]), float(deviation(one)), name)
+    rows = site_rows(dataset, sites)
+    for name in attributes:
+        values = dataset[name].values[rows]
+        known = values[np.isfinite(values)].astype(np.float64)
+        found = (float(known.mean()), float(known.std())) if known.size else (0.0, 0.0)
+        mean[name], spread[name] = _usable(known.size, *found, name)
+    return Statistics(mean, spread)
 
 
-def _moments(values: NDArray[np.floating], name: str) -> tuple[float, float]:
-    known = values[np.isfinite(values)].astype(np.float64)
-    if known.size == 0:
+def site_statistics(
+    dataset: xr.Dataset,
+    sites: Sequence[str],
+    start: date,
+    end: date,
+    variables: Sequence[str],
+    stored: xr.Dataset | None = None,
+) -> xr.Dataset:
+    """Return count, mean, deviation and extremes of each site over some days.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        A store, dims ``(site, time)``; read some hundred sites at a time, so that memory stays flat.
+    sites : list of str
+    start, end : date
+        First and last day, both included.
+    variables : list of str
+        Over ``(site, time)``.
+    stored : xarray.Dataset, optional
+        As :func:`fit_statistics` takes it: only the days of years that are partly asked for are read.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dims ``(variable, site)``, as :func:`thalweg.storage.moments.pool` gives it.
+
+    Raises
+    ------
+    InputError
+        If a name or site is unknown.
+    """
+    known = [str(name) for name, values in dataset.data_vars.items() if values.ndim == 2]
+    refuse_unknown(variables, known, "variable")
+    rows = site_rows(dataset, sites)
+    variables = sorted(variables)
+    years = dataset["time"].values.astype("datetime64[Y]")
+    asked = (dataset["time"].values >= np.datetime64(start)) & (
+        dataset["time"].values < np.datetime64(end) + np.timedelta64(1, "D")
+    )
+    whole = np.setdiff1d(years[asked], years[~asked]).astype(np.int64) + 1970
+    blocks = []
+    if stored is not None and set(variables) <= set(stored["variable"].values.tolist()):
+        there = np.intersect1d(whole, stored["year"].values)
+        labels = {"variable": variables, "site": list(sites), "year": there}
+        blocks.append(stored[list(MOMENTS)].sel(labels).transpose("variable", "site", "year").load())
+        asked &= ~np.isin(years.astype(np.int64) + 1970, there)
+    blocks += [_read(dataset[variables].isel(time=days), rows) for days in _runs(asked)]
+    ordered = xr.concat(blocks, "year", join="override").sortby("year")
+    return pool(ordered, ["year"])
+
+
+def stored_statistics(store: Location | Path | str, version: str | None = None) -> xr.Dataset | None:
+    """Return the statistics that ingestion left in a store, dims ``(variable, site, year)``.
+
+    Values are read when they are used. None where the store has none.
+
+    Raises
+    ------
+    InputError
+        If there is no store or no such version.
+    """
+    store_of_version = Repository.open(store).store(version or MAIN)
+    try:
+        found = xr.open_zarr(store_of_version, group=GROUP, consolidated=False, chunks=None)
+    except (FileNotFoundError, KeyError):
+        return None
+    return plain_text(found)
+
+
+def _read(dataset: xr.Dataset, rows: NDArray[np.intp]) -> xr.Dataset:
+    """Compute the statistics of some rows."""
+    found = []
+    for places, block in neighbours(rows):
+        values = dataset.isel(site=block).load()
+        found.append(block_statistics(values.isel(site=rows[places] - block.start), sketch=False))
+    return xr.concat(found, "site", join="override").sel(
+        site=[str(site) for site in dataset["site"].values[rows]]
+    )
+
+
+def _runs(chosen: NDArray[np.bool_]) -> list[slice]:
+    """Return the runs of neighbours that are chosen."""
+    ends = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
+    return [slice(int(first), int(last)) for first, last in ends.reshape(-1, 2)]
+
+
+def _usable(count: int, mean: float, spread: float, name: str) -> tuple[float, float]:
+    if count == 0:
         raise InputError(
             f"variable {name!r}: no value at the training sites and days; no statistics can be fitted"
         )
-    mean, deviation = float(known.mean()), float(known.std())
     # Rounding leaves a tiny deviation where all values are equal.
-    tiny = deviation <= 1e-7 * max(abs(mean), 1e-30)
-    return mean, 1.0 if tiny else deviation
+    return mean, 1.0 if spread <= 1e-7 * max(abs(mean), 1e-30) else spread

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from functools import cache
 from typing import Any
 
@@ -34,6 +35,9 @@ _SPELLINGS = {
 }
 
 
+_LOCK = threading.Lock()  # files are read on threads, and pint's registry is not made for them
+
+
 @cache
 def _registry() -> Any:
     """Return the unit registry, made at first use because it takes a second."""
@@ -42,17 +46,50 @@ def _registry() -> Any:
     return pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
 
 
-@cache
+def _cleaned(text: str) -> str:
+    cleaned = text.strip()
+    return _SPELLINGS.get(cleaned.lower(), cleaned)
+
+
 def _unit(text: str) -> Any:
     """Return pint's unit for a unit as CF and hydrological files spell it."""
-    cleaned = text.strip()
-    cleaned = _SPELLINGS.get(cleaned.lower(), cleaned)
     # CF writes powers without a sign: "kg m-2 s-1", "W m-2", "ft3/s".
-    cleaned = re.sub(r"(?<=[A-Za-z])(-?\d+)", r"**\1", cleaned)
+    cleaned = re.sub(r"(?<=[A-Za-z])\^?(-?\d+)", r"**\1", _cleaned(text))
     try:
         return _registry().Unit(cleaned)
     except Exception as problem:
         raise InputError(f"unknown unit {text!r}; write it as in 'mm/day', 'degC' or 'W m-2'") from problem
+
+
+@cache
+def _scale_and_offset(source: str, target: str) -> tuple[float, float]:
+    """Return factor and offset of a linear conversion.
+
+    Raises
+    ------
+    InputError
+        If a unit is unknown, or one is not convertible to the other.
+    """
+    given, wanted = _unit(source), _unit(target)
+    if given == wanted:
+        return 1.0, 0.0
+    density = _unit("kg/m3")
+    mass_flux = given.dimensionality == wanted.dimensionality * density.dimensionality
+
+    def converted(value: float) -> float:
+        quantity = _registry().Quantity(value, given)
+        quantity = quantity / (WATER_DENSITY * density) if mass_flux else quantity
+        return float(quantity.to(wanted).magnitude)
+
+    if not mass_flux and given.dimensionality != wanted.dimensionality:
+        needs = ""
+        if given.dimensionality == _unit("m3/s").dimensionality:
+            needs = " (a volume needs the basin's area to become a depth)"
+        raise InputError(f"unit {source!r} cannot be converted to {target!r}{needs}")
+    offset, one, ten = converted(0.0), converted(1.0), converted(10.0)
+    if not np.isclose(ten - offset, 10.0 * (one - offset), rtol=1e-9):
+        raise InputError(f"unit {source!r} cannot be converted to {target!r}: its scale is not linear")
+    return one - offset, offset
 
 
 def convert(values: NDArray[Any], source: str, target: str, where: str = "values") -> NDArray[Any]:
@@ -79,21 +116,23 @@ def convert(values: NDArray[Any], source: str, target: str, where: str = "values
     InputError
         If the unit is unknown or not convertible.
     """
-    if source == target:
+    if _cleaned(source) == _cleaned(target):
         return values
     try:
-        given, wanted = _unit(source), _unit(target)
+        with _LOCK:
+            scale, offset = _scale_and_offset(source, target)
     except InputError as problem:
         raise InputError(f"{where}: {problem}") from None
-    if given == wanted:
+    if (scale, offset) == (1.0, 0.0):
         return values
-    quantity = _registry().Quantity(np.asarray(values), given)
-    if given.dimensionality == wanted.dimensionality * _unit("kg/m3").dimensionality:
-        quantity = quantity / (WATER_DENSITY * _unit("kg/m3"))
-    if quantity.dimensionality != wanted.dimensionality:
-        needs = ""
-        if given.dimensionality == _unit("m3/s").dimensionality:
-            needs = " (a volume needs the basin's area to become a depth)"
-        raise InputError(f"{where}: unit {source!r} cannot be converted to {target!r}{needs}")
-    converted: NDArray[Any] = quantity.to(wanted).magnitude
+    converted: NDArray[Any] = np.asarray(values) * scale + offset
     return converted
+
+
+def is_convertible(source: str, target: str) -> bool:
+    """Whether values of one unit can be converted to another. An unknown unit is not."""
+    try:
+        convert(np.zeros(1), source, target)
+    except InputError:
+        return False
+    return True

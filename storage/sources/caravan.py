@@ -7,18 +7,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from thalweg.storage.errors import InputError
+from thalweg.storage.sources import daily_csv, netcdf
+from thalweg.storage.sources.blocks import Series, canonical, ordered, read_block
+from thalweg.storage.sources.catalog import Catalog, stamp, unchanged
 from thalweg.storage.sources.describe import huc_regions
 from thalweg.storage.sources.options import (
     add_evapotranspiration,
+    evapotranspiration_method,
     folder,
-    in_parallel,
     require_sites,
     site_list,
     static_variables,
@@ -45,16 +52,21 @@ CARAVAN_UNITS = {
     "surface_pressure_mean": "kPa",
 }
 REFERENCES = "Kratzert et al. (2023), doi:10.1038/s41597-023-01975-w"
+TIME = "date"
 
 
-def read_caravan(
-    path: str | Path,
-    subsets: Sequence[str] | None = None,
-    sites: Sequence[str] | str | Path | None = None,
-    variables: Mapping[str, str] | None = None,
-    potential_evapotranspiration: str = "auto",
-) -> xr.Dataset:
-    """Read basins of a Caravan folder.
+class _Basin(NamedTuple):
+    """File of one basin, what it looked like, and what its header tells (or why not)."""
+
+    file: Path
+    stamp: str
+    columns: list[str]
+    period: tuple[date, date] | None
+    problem: str
+
+
+class Caravan:
+    """Basins of a Caravan folder, from netCDF or CSV files, of any sub-data sets.
 
     Parameters
     ----------
@@ -70,134 +82,204 @@ def read_caravan(
     potential_evapotranspiration : str
         ``oudin``, ``hargreaves`` or ``auto``; not computed where `variables` names a column for it.
 
-    Returns
-    -------
-    xarray.Dataset
-        Dims ``(site, time)``; the period is the union of all basins' periods.
-
     Raises
     ------
     InputError
-        If a folder, file, variable or site is missing, or a unit is not convertible.
+        If a folder, file, variable or site is missing, or a unit is not convertible; by the methods,
+        not when it is made.
     """
-    root = folder(path, "a Caravan folder with attributes/ and timeseries/")
-    required = tuple(variables) if variables else REQUIRED
-    names = dict(variables or DEFAULT_VARIABLES)
-    refuse_unknown(names.values(), VARIABLES, "canonical variable in 'variables' of source caravan")
-    files = _select(_files(root, subsets), site_list(sites), root)
-    table = _attributes(root, files)
-    frames = in_parallel(_read_basin, [(file, names, required) for file in files.values()])
-    days = pd.date_range(
-        min(frame.index[0] for frame in frames), max(frame.index[-1] for frame in frames), freq="D", unit="ns"
-    )
-    found = [name for name in names.values() if any(name in frame for frame in frames)]
-    data = {name: np.full((len(files), len(days)), np.nan, dtype=np.float32) for name in found}
-    for row, frame in enumerate(frames):
-        position = days.get_indexer(frame.index)
-        for name in frame.columns:
-            data[name][row, position] = frame[name].to_numpy(dtype=np.float32)
-    dataset = xr.Dataset(
-        {name: (("site", "time"), data[name], VARIABLES[name].attributes) for name in found},
-        coords={"site": np.array(list(files), dtype=object), "time": days},
-        attrs={"title": "Caravan", "references": REFERENCES, "license": "CC-BY-4.0"},
-    )
-    dataset = _with_attributes(dataset, table)
-    if "potential_evapotranspiration" in dataset:
-        return dataset
-    return add_evapotranspiration(dataset, potential_evapotranspiration)
 
+    def __init__(
+        self,
+        path: str | Path,
+        subsets: Sequence[str] | None = None,
+        sites: Sequence[str] | str | Path | None = None,
+        variables: Mapping[str, str] | None = None,
+        potential_evapotranspiration: str = "auto",
+    ) -> None:
+        self.path, self.subsets, self.sites = path, subsets, sites
+        self.names = dict(variables or DEFAULT_VARIABLES)
+        self.required = tuple(variables) if variables else REQUIRED
+        self.potential_evapotranspiration = potential_evapotranspiration
 
-def _files(root: Path, subsets: Sequence[str] | None) -> dict[str, Path]:
-    """Return the file of every basin, sorted by name; netCDF before CSV."""
-    series = folder(root / "timeseries", "Caravan's folder of time series (netcdf/ or csv/)")
-    found: dict[str, Path] = {}
-    known = {each.name for kind in ("netcdf", "csv") for each in (series / kind).glob("*") if each.is_dir()}
-    wanted = list(known) if subsets is None else [str(subset) for subset in subsets]
-    refuse_unknown(wanted, known, f"subset under {series}")
-    for kind, ending in (("csv", ".csv"), ("netcdf", ".nc")):
-        for subset in wanted:
-            found |= {file.stem: file for file in (series / kind / subset).glob(f"*{ending}")}
-    if not found:
-        raise InputError(
-            f"{series}: no basins; netcdf/<subset>/<basin>.nc or csv/<subset>/<basin>.csv are needed"
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        """Return the file of every basin, sorted by name; netCDF before CSV."""
+        refuse_unknown(self.names.values(), VARIABLES, "canonical variable in 'variables' of source caravan")
+        root = folder(self.path, "a Caravan folder with attributes/ and timeseries/")
+        series = folder(root / "timeseries", "Caravan's folder of time series (netcdf/ or csv/)")
+        known = {
+            each.name for kind in ("netcdf", "csv") for each in (series / kind).glob("*") if each.is_dir()
+        }
+        wanted = sorted(known) if self.subsets is None else [str(subset) for subset in self.subsets]
+        refuse_unknown(wanted, known, f"subset under {series}")
+        found: dict[str, Path] = {}
+        for kind, ending in (("csv", ".csv"), ("netcdf", ".nc")):
+            for subset in wanted:
+                found |= {file.stem: file for file in (series / kind / subset).glob(f"*{ending}")}
+        if not found:
+            raise InputError(
+                f"{series}: no basins; netcdf/<subset>/<basin>.nc or csv/<subset>/<basin>.csv are needed"
+            )
+        sites = site_list(self.sites)
+        for site in sites or []:
+            if site not in found:
+                raise InputError(f"site {site!r}: no file under {series}; {suggest(site, found)}")
+        return {site: found[site] for site in sorted(found if sites is None else sites)}
+
+    @cached_property
+    def _basins(self) -> dict[str, _Basin]:
+        files = self._files
+        tables = {subset: stamp(*each) for subset, each in self._tables.items()}
+        return {site: _look_at(file, tables[file.parent.name]) for site, file in files.items()}
+
+    @cached_property
+    def _tables(self) -> dict[str, list[Path]]:
+        """Return the attribute tables of each subset that has sites."""
+        subsets = sorted({file.parent.name for file in self._files.values()})
+        top = folder(Path(self.path).expanduser() / "attributes", "Caravan's folder of attribute tables")
+        tables = {}
+        for subset in subsets:
+            tables[subset] = sorted((top / subset).glob("attributes_*.csv"))
+            if not tables[subset]:
+                raise InputError(
+                    f"{top / subset}: no attributes_*.csv; the attributes of subset {subset!r} are needed"
+                )
+        return tables
+
+    @cached_property
+    def _table(self) -> pd.DataFrame:
+        """Return all attribute tables, joined: one row a site."""
+        parts = [pd.concat([_read_table(file) for file in files], axis=1) for files in self._tables.values()]
+        table = pd.concat([part.loc[:, ~part.columns.duplicated()] for part in parts])
+        top = Path(self.path) / "attributes"
+        for name in ("gauge_lat", "gauge_lon"):
+            if name not in table:
+                raise InputError(
+                    f"{top}: no column {name!r} in any attributes_*.csv; attributes_other_*.csv has it"
+                )
+        return require_sites(self._files, table, str(top))
+
+    @cached_property
+    def _found(self) -> list[str]:
+        """Return the canonical variables that any basin has."""
+        there = {name for basin in self._basins.values() for name in basin.columns}
+        return [target for name, target in self.names.items() if name in there]
+
+    @cached_property
+    def _method(self) -> str:
+        """Return how potential evapotranspiration is computed; empty where a column gives it."""
+        if "potential_evapotranspiration" in self.names.values():
+            return ""
+        readable = [set(basin.columns) for basin in self._basins.values() if basin.period]
+        here = [{target for name, target in self.names.items() if name in columns} for columns in readable]
+        extremes = all({"temperature_min", "temperature_max"} <= each for each in here)
+        return evapotranspiration_method(
+            self.potential_evapotranspiration, extremes, "temperature" in self._found
         )
-    return dict(sorted(found.items()))
+
+    def catalog(self) -> Catalog:
+        """Return sites, period (the union of all basins' periods) and files."""
+        periods = {site: basin.period for site, basin in self._basins.items() if basin.period}
+        if not periods:
+            raise InputError(next(basin.problem for basin in self._basins.values()))
+        for name in self.required:
+            if not any(name in basin.columns for basin in self._basins.values()):
+                _refuse_columns(next(basin for basin in self._basins.values() if basin.period), [name])
+        _ = self._method  # refused here, before anything is read
+        return Catalog(
+            sites=tuple(self._basins),
+            first=min(first for first, _ in periods.values()),
+            last=max(last for _, last in periods.values()),
+            bytes=sum(int(basin.stamp.split("; ")[0].rsplit(" ", 2)[1]) for basin in self._basins.values()),
+            stamps={site: basin.stamp for site, basin in self._basins.items()},
+            periods=periods,
+        )
+
+    def attributes(self) -> xr.Dataset:
+        """Return coordinates, hydrologic regions of CAMELS-US gauges and static attributes."""
+        table, regions = self._table, huc_regions()
+        region = [
+            regions.get(gauge, "") if subset == "camels" else ""
+            for subset, _, gauge in (site.partition("_") for site in self._files)
+        ]
+        coords = {
+            "site": np.array(list(self._files), dtype=object),
+            "latitude": ("site", table["gauge_lat"].to_numpy(dtype=float)),
+            "longitude": ("site", table["gauge_lon"].to_numpy(dtype=float)),
+            "region": (
+                "site",
+                np.array(region, dtype=object),
+                {"long_name": "two-digit hydrologic region (HUC-2)"},
+            ),
+        }
+        if "gauge_name" in table:
+            names = table["gauge_name"].fillna("").astype(str).to_numpy(dtype=object)
+            coords["gauge_name"] = ("site", names, {"long_name": "name of the gauge"})
+        static = table.drop(columns=["gauge_lat", "gauge_lon", "gauge_name"], errors="ignore")
+        attrs = {"title": "Caravan", "references": REFERENCES, "license": "CC-BY-4.0"}
+        return xr.Dataset(static_variables(static, "caravan"), coords=coords, attrs=attrs)
+
+    def read(self, sites: Sequence[str], first: date, last: date) -> xr.Dataset:
+        """Return series of sites and days, and potential evapotranspiration."""
+        dataset = read_block(sites, first, last, canonical(self._found), self._read_site)
+        if not self._method:
+            return dataset
+        latitude = self._table.loc[list(sites), "gauge_lat"].to_numpy(dtype=float)
+        return add_evapotranspiration(dataset, self._method, latitude)
+
+    def _read_site(self, site: str) -> Series:
+        basin = self._basins[site]
+        file = basin.file
+        with unchanged((file,), basin.stamp):
+            if basin.period is None:
+                raise InputError(basin.problem)
+            _refuse_columns(basin, self.required)
+            days, values, units = _read(file, [name for name in self.names if name in basin.columns])
+        columns: dict[str, NDArray[np.floating]] = {}
+        for name, column in values.items():
+            target = self.names[name]
+            unit = units.get(name) or CARAVAN_UNITS.get(name) or VARIABLES[target].units
+            columns[target] = convert(column, unit, VARIABLES[target].units, f"{file}: variable {name!r}")
+        return ordered(days, columns, site, file)
 
 
-def _select(files: dict[str, Path], sites: list[str] | None, root: Path) -> dict[str, Path]:
-    for site in sites or []:
-        if site not in files:
-            raise InputError(f"site {site!r}: no file under {root / 'timeseries'}; {suggest(site, files)}")
-    return files if sites is None else {site: files[site] for site in sorted(sites)}
+def _refuse_columns(basin: _Basin, required: Sequence[str]) -> None:
+    for name in required:
+        if name not in basin.columns:
+            raise InputError(f"{basin.file}: no variable {name!r}; it has {', '.join(basin.columns)}")
 
 
-def _read_basin(file: Path, names: Mapping[str, str], required: Sequence[str]) -> pd.DataFrame:
-    """Return one basin's series by canonical name, in canonical units, indexed by day."""
+def _look_at(file: Path, tables: str) -> _Basin:
+    """Return a basin's file; new attribute tables count as new data of every basin."""
+    before = f"{stamp(file)}; {tables}"
     try:
-        frame, units = _read_netcdf(file, names) if file.suffix == ".nc" else _read_csv(file, names)
+        if file.suffix == ".nc":
+            columns, days = netcdf.columns_and_days(file, TIME)
+            if days.size == 0:
+                raise InputError(f"{file}: no days")
+            ends = [days.min(), days.max()]
+        else:
+            columns, *ends = daily_csv.outline(file, TIME)
+        first, last = (day.astype(object) for day in ends)
+        return _Basin(file, before, columns, (first, last), "")
+    except InputError as problem:
+        return _Basin(file, before, [], None, str(problem))
+    except Exception as problem:
+        return _Basin(file, before, [], None, f"{file}: cannot be read: {problem}")
+
+
+def _read(
+    file: Path, names: list[str]
+) -> tuple[NDArray[np.datetime64], dict[str, NDArray[np.float64]], dict[str, str]]:
+    try:
+        if file.suffix == ".nc":
+            return netcdf.read_columns(file, TIME, names)
+        return *daily_csv.read(file, TIME, names), {}
     except InputError:
         raise
     except Exception as problem:
         raise InputError(f"{file}: cannot be read: {problem}") from problem
-    for name in required:
-        if name not in frame:
-            there = ", ".join(map(str, frame.attrs["columns"]))
-            raise InputError(f"{file}: no variable {name!r}; it has {there}")
-    if frame.empty:
-        raise InputError(f"{file}: no days")
-    if frame.index.has_duplicates:
-        raise InputError(f"{file}: {frame.index[frame.index.duplicated()][0].date()} occurs twice")
-    result = {}
-    for name, target in names.items():
-        if name in frame:
-            unit = units.get(name) or CARAVAN_UNITS.get(name) or VARIABLES[target].units
-            values = frame[name].to_numpy(dtype=np.float64)
-            result[target] = convert(values, unit, VARIABLES[target].units, f"{file}: variable {name!r}")
-    return pd.DataFrame(result, index=frame.index).sort_index()
-
-
-def _read_netcdf(file: Path, names: Mapping[str, str]) -> tuple[pd.DataFrame, dict[str, str]]:
-    with xr.open_dataset(file, engine="h5netcdf", cache=False) as dataset:
-        if "date" not in dataset.coords:
-            raise InputError(f"{file}: no coordinate 'date'; it has {', '.join(map(str, dataset.variables))}")
-        columns = [name for name in names if name in dataset]
-        days = pd.DatetimeIndex(dataset["date"].values).floor("D").as_unit("ns")
-        frame = pd.DataFrame({name: dataset[name].values for name in columns}, index=days)
-        frame.attrs["columns"] = list(dataset.data_vars)
-        return frame, {name: str(dataset[name].attrs.get("units", "")) for name in columns}
-
-
-def _read_csv(file: Path, names: Mapping[str, str]) -> tuple[pd.DataFrame, dict[str, str]]:
-    header = list(pd.read_csv(file, nrows=0).columns)
-    if "date" not in header:
-        raise InputError(f"{file}: no column 'date'; it has {', '.join(header)}")
-    columns = [name for name in names if name in header]
-    frame = pd.read_csv(file, usecols=["date", *columns], parse_dates=["date"], index_col="date")
-    frame.index = pd.DatetimeIndex(frame.index).floor("D").as_unit("ns")
-    frame.attrs["columns"] = [name for name in header if name != "date"]
-    return frame, {}
-
-
-def _attributes(root: Path, files: Mapping[str, Path]) -> pd.DataFrame:
-    """Return all attribute tables of the sites' subsets, joined: one row a site."""
-    top = folder(root / "attributes", "Caravan's folder of attribute tables")
-    tables = []
-    for subset in sorted({file.parent.name for file in files.values()}):
-        parts = [_read_table(file) for file in sorted((top / subset).glob("attributes_*.csv"))]
-        if not parts:
-            raise InputError(
-                f"{top / subset}: no attributes_*.csv; the attributes of subset {subset!r} are needed"
-            )
-        tables.append(pd.concat(parts, axis=1))
-    table = pd.concat(tables)
-    if table.columns.has_duplicates:
-        table = table.loc[:, ~table.columns.duplicated()]
-    for name in ("gauge_lat", "gauge_lon"):
-        if name not in table:
-            raise InputError(
-                f"{top}: no column {name!r} in any attributes_*.csv; attributes_other_*.csv has it"
-            )
-    return require_sites(files, table, str(top))
 
 
 def _read_table(file: Path) -> pd.DataFrame:
@@ -207,22 +289,3 @@ def _read_table(file: Path) -> pd.DataFrame:
     if table["gauge_id"].duplicated().any():
         raise InputError(f"{file}: {table['gauge_id'][table['gauge_id'].duplicated()].iloc[0]} occurs twice")
     return table.set_index("gauge_id")
-
-
-def _with_attributes(dataset: xr.Dataset, table: pd.DataFrame) -> xr.Dataset:
-    """Add coordinates, hydrologic regions of CAMELS-US gauges and static attributes."""
-    regions = huc_regions()
-    region = [
-        regions.get(gauge, "") if subset == "camels" else ""
-        for subset, _, gauge in (str(site).partition("_") for site in dataset["site"].values)
-    ]
-    dataset = dataset.assign_coords(
-        latitude=("site", table["gauge_lat"].to_numpy(dtype=float)),
-        longitude=("site", table["gauge_lon"].to_numpy(dtype=float)),
-        region=("site", np.array(region, dtype=object), {"long_name": "two-digit hydrologic region (HUC-2)"}),
-    )
-    if "gauge_name" in table:
-        names = table["gauge_name"].fillna("").astype(str).to_numpy(dtype=object)
-        dataset = dataset.assign_coords(gauge_name=("site", names, {"long_name": "name of the gauge"}))
-    static = table.drop(columns=["gauge_lat", "gauge_lon", "gauge_name"], errors="ignore")
-    return dataset.assign(static_variables(static, "caravan"))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from dask.base import compute
-from dask.delayed import delayed
+from numpy.typing import NDArray
 
 from thalweg.storage.errors import InputError
 from thalweg.storage.evapotranspiration import extraterrestrial_radiation, hargreaves_samani, oudin
 from thalweg.storage.sources.describe import describe_attribute, is_class
+from thalweg.storage.variables import VARIABLES
 
 EVAPOTRANSPIRATION = ("auto", "oudin", "hargreaves")
 
@@ -59,13 +59,6 @@ def site_list(sites: Sequence[str] | str | Path | None, prefix: str = "") -> lis
     return [site if site.startswith(prefix) else prefix + site for site in dict.fromkeys(sites)]
 
 
-def in_parallel(function: Callable[..., Any], arguments: Iterable[tuple[Any, ...]]) -> list[Any]:
-    """Call a function with each of many arguments on a pool of threads; results in the same order."""
-    tasks = [delayed(function, pure=False)(*each) for each in arguments]
-    results: list[Any] = list(compute(*tasks, scheduler="threads"))  # type: ignore[no-untyped-call]
-    return results
-
-
 def static_variables(table: pd.DataFrame, source: str) -> dict[str, xr.DataArray]:
     """Return a table of attributes (one row a site) as described variables over ``(site,)``.
 
@@ -103,16 +96,15 @@ def require_sites(sites: Iterable[str], table: pd.DataFrame, where: str) -> pd.D
     return table.loc[sites]
 
 
-def add_evapotranspiration(dataset: xr.Dataset, method: str) -> xr.Dataset:
-    """Add ``potential_evapotranspiration`` (mm/day) computed from temperature and latitude.
+def evapotranspiration_method(method: str, extremes: bool, mean: bool) -> str:
+    """Return ``oudin`` or ``hargreaves`` for an option, or refuse it.
 
     Parameters
     ----------
-    dataset : xarray.Dataset
-        With ``temperature`` or both extremes (degC) over ``(site, time)``, and ``latitude`` (degrees).
     method : str
-        ``oudin``, ``hargreaves``, or ``auto``: Hargreaves-Samani where the daily extremes are there
-        and differ, else Oudin.
+        ``oudin``, ``hargreaves``, or ``auto``: Hargreaves-Samani where the extremes are there, else Oudin.
+    extremes, mean : bool
+        Whether every site has daily extremes that differ, and a mean temperature.
 
     Raises
     ------
@@ -122,28 +114,58 @@ def add_evapotranspiration(dataset: xr.Dataset, method: str) -> xr.Dataset:
     if method not in EVAPOTRANSPIRATION:
         known = ", ".join(EVAPOTRANSPIRATION)
         raise InputError(f"potential_evapotranspiration: unknown method {method!r}; one of {known} is needed")
-    extremes: Mapping[Any, Any] = dataset.data_vars
-    both = "temperature_min" in extremes and "temperature_max" in extremes
     if method == "auto":
-        # The first releases of Maurer and NLDAS forcing give the daily mean as both extremes.
-        differ = both and bool((dataset["temperature_max"] > dataset["temperature_min"]).any())
-        method = "hargreaves" if differ else "oudin"
-    if method == "hargreaves" and not both:
+        method = "hargreaves" if extremes else "oudin"
+    elif method == "hargreaves" and not extremes:
         raise InputError(
             "potential_evapotranspiration: hargreaves needs temperature_min and temperature_max; use oudin"
         )
-    if method == "oudin" and "temperature" not in dataset:
+    if method == "oudin" and not mean:
         raise InputError("potential_evapotranspiration: oudin needs temperature")
+    return method
+
+
+def usual_evapotranspiration(method: str, names: Set[str]) -> str:
+    """Return how evapotranspiration is computed from the variables that a spec names, empty for not at all.
+
+    Parameters
+    ----------
+    method : str
+        ``none``, ``auto`` (where there is a temperature), ``oudin`` or ``hargreaves``.
+    names : set of str
+        Canonical variables.
+    """
+    extremes = {"temperature_min", "temperature_max"} <= names
+    mean = "temperature" in names
+    if "potential_evapotranspiration" in names or method == "none":
+        return ""
+    if method == "auto" and not (mean or extremes):
+        return ""
+    return evapotranspiration_method(method, extremes, mean)
+
+
+def add_evapotranspiration(dataset: xr.Dataset, method: str, latitude: NDArray[np.float64]) -> xr.Dataset:
+    """Add ``potential_evapotranspiration`` (mm/day) computed from temperature and latitude.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        With ``temperature`` or both extremes (degC) over ``(site, time)``.
+    method : str
+        ``oudin`` or ``hargreaves``.
+    latitude : array, shape (site,) (degrees)
+    """
     day = dataset["time"].dt.dayofyear.values
-    radiation = extraterrestrial_radiation(dataset["latitude"].values[:, None], day[None, :])
+    yearly = extraterrestrial_radiation(latitude[:, None], np.arange(1, 367)[None, :])
+    radiation = yearly[:, day - 1]
     if method == "oudin":
-        values = oudin(dataset["temperature"].transpose("site", "time").values, radiation)
+        values = oudin(dataset["temperature"].values, radiation)
         comment = "Oudin et al. (2005) from temperature and latitude"
     else:
-        low, high = (dataset[f"temperature_{end}"].transpose("site", "time").values for end in ("min", "max"))
+        low, high = (dataset[f"temperature_{end}"].values for end in ("min", "max"))
         values = hargreaves_samani(low, high, radiation)
         comment = "Hargreaves and Samani (1985) from temperature_min, temperature_max and latitude"
-    attributes = {"units": "mm/day", "comment": comment}
+    attributes = VARIABLES["potential_evapotranspiration"].attributes | {"comment": comment}
     return dataset.assign(
         potential_evapotranspiration=(("site", "time"), values.astype(np.float32), attributes)
     )

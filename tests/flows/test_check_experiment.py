@@ -107,6 +107,7 @@ def test_a_store_that_is_still_to_be_made(content, write, folder, capsys):
 
 def test_a_folder_that_is_no_store(content, write, folder):
     (folder / "other.zarr").mkdir()
+    (folder / "other.zarr" / "notes.txt").touch()
     content["data"]["store"] = "other.zarr"
     assert "data.store: other.zarr: " in problems(write(content))[0]
 

@@ -24,6 +24,8 @@ def of(experiment, model="hybrid", split="temporal", fold="0", seed=1, snapshot=
     [
         ("training.seeds", [1, 2]),
         ("training.checkpoint_every", 5),
+        ("training.checkpoint_seconds", 5),
+        ("resources.memory", 2.5),
         ("data.store", "moved.zarr"),
         ("name", "other"),
         ("resources.cpus_per_worker", 2),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
-from collections.abc import Callable
+import sys
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -157,3 +162,53 @@ def make_dataset() -> Callable[..., xr.Dataset]:
         return conform(dataset)
 
     return make
+
+
+def beside(name: str) -> ModuleType:
+    """Import a module of this folder."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def s3_port() -> Iterator[int]:
+    """The port of an S3 server on this machine."""
+    with beside("object_store").moto_server() as port:
+        yield port
+
+
+@pytest.fixture
+def s3(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A new bucket, ``s3://test-...``; the environment says how to reach it, also for other processes."""
+    bucket = f"test-{uuid.uuid4().hex[:12]}"
+    assert beside("object_store").request(s3_port, "PUT", f"/{bucket}")[0] == 200
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{s3_port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    return f"s3://{bucket}"
+
+
+@pytest.fixture
+def faulty_s3(s3: str, s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The bucket behind a proxy, ``.bucket``, that makes the ``.faults`` it is told to."""
+    with beside("object_store").faulty_proxy(s3_port) as proxy:
+        proxy.bucket = s3
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        yield proxy
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """The maker of computed sources of :mod:`ingest_fakes`, which worker processes can import."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    from ingest_fakes import Maker
+
+    return Maker(tmp_path)

@@ -29,7 +29,8 @@ def test_shapes_order_and_values(dataset, tmp_path, stored):
     assert arrays.sites == ("s05", "s02")
     for array in (arrays.forcings, arrays.attributes, arrays.target):
         assert array.dtype == np.float32
-        assert array.flags["C_CONTIGUOUS"]
+    assert arrays.forcings[:, 1, 0].flags["C_CONTIGUOUS"]
+    assert arrays.target[:, 1].flags["C_CONTIGUOUS"]
     expected = dataset["precipitation"].sel(site="s02", time="2000-02-29").item()
     assert arrays.forcings[1, 1, 1] == expected
     assert arrays.target[2, 0] == dataset["discharge"].sel(site="s05", time="2000-03-01").item()

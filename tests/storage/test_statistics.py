@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from thalweg.storage.errors import InputError
+from thalweg.storage.moments import block_statistics
 from thalweg.storage.splits import Part, make_folds
-from thalweg.storage.statistics import Statistics, fit_statistics
+from thalweg.storage.statistics import Statistics, fit_statistics, site_statistics
 from thalweg.storage.store import write_store
 
 FORCINGS, ATTRIBUTES = ["precipitation", "temperature"], ["area", "slope"]
@@ -124,3 +125,41 @@ def test_nothing_to_fit(dataset):
     dataset["temperature"].values[1] = np.nan
     with pytest.raises(InputError, match="'temperature': no value at the training sites"):
         fit_statistics(dataset, part("s01"), FORCINGS, [])
+
+
+PERIODS = [
+    (date(2000, 1, 1), date(2000, 12, 31)),
+    (date(2000, 10, 1), date(2002, 3, 4)),
+    (date(2000, 3, 1), date(2000, 5, 1)),
+    (date(1999, 12, 30), date(2002, 3, 8)),
+]
+
+
+@pytest.mark.parametrize("period", PERIODS)
+def test_stored_years_and_the_days_at_both_ends_give_the_same_bits(dataset, period):
+    chosen = Part(("s04", "s01", "s07"), *period)
+    stored = block_statistics(dataset)
+    read = fit_statistics(dataset, chosen, FORCINGS, ATTRIBUTES)
+    assert fit_statistics(dataset, chosen, FORCINGS, ATTRIBUTES, stored) == read
+    some = stored.sel(year=[2001])  # a store whose later years are being ingested
+    assert fit_statistics(dataset, chosen, FORCINGS, ATTRIBUTES, some) == read
+    values = dataset["temperature"].sel(site=list(chosen.sites), time=slice(*map(str, period)))
+    assert read.mean["temperature"] == pytest.approx(float(values.astype(float).mean()), rel=1e-12)
+    assert read.deviation["temperature"] == pytest.approx(float(values.astype(float).std()), rel=1e-12)
+
+
+def test_whole_years_are_not_read_again(dataset):
+    chosen, stored = Part(("s01", "s04"), date(2000, 1, 1), date(2001, 12, 31)), block_statistics(dataset)
+    expected = fit_statistics(dataset, chosen, FORCINGS, ATTRIBUTES)
+    for name in FORCINGS:
+        dataset[name].values[:] = 1e9
+    assert fit_statistics(dataset, chosen, FORCINGS, ATTRIBUTES, stored) == expected
+
+
+def test_each_site_over_some_days(dataset):
+    found = site_statistics(dataset, ["s07", "s01"], date(2000, 2, 1), date(2001, 4, 1), ["discharge"])
+    values = dataset["discharge"].sel(site=["s01", "s07"], time=slice("2000-02-01", "2001-04-01"))
+    assert found["site"].values.tolist() == ["s07", "s01"]
+    found = found.sel(site=["s01", "s07"])
+    np.testing.assert_allclose(found["mean"].squeeze(), values.astype(float).mean("time"), rtol=1e-12)
+    np.testing.assert_array_equal(found["maximum"].squeeze(), values.max("time"))

@@ -2,18 +2,23 @@
 
 import errno
 import json
-import os
+import re
+import subprocess
+import sys
 
+import icechunk
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 import zarr
 
+from thalweg.storage import layout
 from thalweg.storage import store as store_module
 from thalweg.storage.errors import InputError
+from thalweg.storage.repository import Repository
 from thalweg.storage.snapshot import content_hash
-from thalweg.storage.store import ingest, open_store, quality_report, write_store
+from thalweg.storage.store import has_store, ingest, open_store, quality_report, write_store
 
 
 def no_rubbish(folder, *expected):
@@ -37,20 +42,23 @@ def test_ingest_and_open(caravan, tmp_path):
 def test_plain_xarray_can_read_it(caravan, tmp_path):
     path = tmp_path / "a.zarr"
     ingest(path, {"kind": "caravan", "path": caravan})
-    with xr.open_zarr(path, consolidated=False) as dataset:
+    repository = icechunk.Repository.open(icechunk.local_filesystem_storage(str(path)))
+    store = repository.readonly_session("main").store
+    with xr.open_zarr(store, consolidated=False) as dataset:
         assert dataset["discharge"].attrs["units"] == "mm/day"
         assert dataset["region"].values[0] == "01"
-    assert zarr.open_group(path, mode="r").metadata.zarr_format == 3
+    assert zarr.open_group(store, mode="r").metadata.zarr_format == 3
 
 
 def test_layout(make_dataset, tmp_path):
     write_store(tmp_path / "a.zarr", make_dataset(sites=70, days=6000), {"kind": "x"})
-    array = zarr.open_array(tmp_path / "a.zarr" / "precipitation", mode="r")
-    assert array.chunks == (8, 5844)
-    assert array.shards == (64, 11688)
+    array = zarr.open_array(
+        Repository.open(tmp_path / "a.zarr").session().store, path="precipitation", mode="r"
+    )
+    assert array.chunks == (64, 2922)
+    assert array.shards is None
+    assert [type(codec).__name__.removesuffix("Codec") for codec in array.compressors] == ["Blosc", "Crc32c"]
     assert "lz4" in str(array.compressors)
-    files = [path for path in (tmp_path / "a.zarr" / "precipitation" / "c").rglob("*") if path.is_file()]
-    assert len(files) == 2
 
 
 @pytest.mark.parametrize(("sites", "days"), [(1, 1), (1, 400), (9, 2), (65, 6000)])
@@ -64,10 +72,9 @@ def test_any_size_comes_back(make_dataset, tmp_path, sites, days):
 def test_snapshot_is_of_the_content_alone(make_dataset, tmp_path, monkeypatch):
     dataset = make_dataset()
     first = write_store(tmp_path / "a.zarr", dataset, {"kind": "x"})
-    monkeypatch.setattr(store_module, "CHUNK_SITES", 3)
-    monkeypatch.setattr(store_module, "CHUNK_DAYS", 100)
-    monkeypatch.setattr(store_module, "SHARD_SITES", 6)
-    shuffled = dataset[sorted(dataset.data_vars, reverse=True)]
+    monkeypatch.setattr(layout, "CHUNK_SITES", 3)
+    monkeypatch.setattr(layout, "CHUNK_DAYS", 100)
+    shuffled = dataset[sorted(dataset.data_vars, reverse=True)].isel(site=slice(None, None, -1))
     second = write_store(tmp_path / "b.zarr", shuffled, {"kind": "y"})
     assert first.attrs["snapshot"] == second.attrs["snapshot"] == content_hash(second)
 
@@ -125,93 +132,95 @@ def test_another_source_is_refused(caravan, tmp_path):
     assert open_store(path).sizes["site"] == 6
 
 
-def fail_after(count, problem):
-    """Return a zarr `set` that writes `count` objects and then fails."""
-    written = 0
-    original = zarr.storage.LocalStore.set
+LIMITED = """
+import resource, signal, sys
+import xarray as xr
+from thalweg.storage.errors import InputError
+from thalweg.storage.store import write_store
 
-    async def write(self, key, value):
-        nonlocal written
-        written += 1
-        if written > count:
-            raise problem
-        await original(self, key, value)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
+try:
+    write_store(sys.argv[2], xr.open_dataset(sys.argv[1], engine="h5netcdf"), {"kind": "new"})
+except InputError as error:
+    print(error)
+"""
 
-    return write
 
-
-@pytest.mark.parametrize("count", [0, 5, 30])
-def test_no_space_left(make_dataset, tmp_path, monkeypatch, count):
-    write_store(tmp_path / "old.zarr", make_dataset(), {"kind": "old"})
-    problem = OSError(errno.ENOSPC, "No space left on device")
-    monkeypatch.setattr(zarr.storage.LocalStore, "set", fail_after(count, problem))
-    with pytest.raises(
-        InputError, match=r"new.zarr: no space left on the disk \(only \d+ MB free\); nothing was changed"
-    ):
-        write_store(tmp_path / "new.zarr", make_dataset(), {"kind": "new"})
-    assert no_rubbish(tmp_path, "old.zarr")
-    assert (
-        content_hash(open_store(tmp_path / "old.zarr")) == open_store(tmp_path / "old.zarr").attrs["snapshot"]
-    )
+@pytest.mark.parametrize("limit", [50, 3_000, 50_000])
+def test_no_space_left(make_dataset, tmp_path, limit):
+    """A limit on the size of files makes the system refuse to write more, as a full disk does."""
+    make_dataset(sites=70).to_netcdf(tmp_path / "data.nc", engine="h5netcdf")
+    store = tmp_path / "new.zarr"
+    command = [sys.executable, "-c", LIMITED, str(tmp_path / "data.nc"), str(store), str(limit)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert re.fullmatch(
+        r".*new.zarr: no space left on the disk \(only \d+ MB free\); nothing was changed\n", found.stdout
+    ), found.stderr
+    assert not has_store(store)
+    made = write_store(store, make_dataset(sites=70), {"kind": "new"})
+    assert made.attrs["snapshot"] == content_hash(made)
 
 
 def test_another_failure_leaves_nothing_and_is_not_hidden(make_dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(zarr.storage.LocalStore, "set", fail_after(5, OSError(errno.EIO, "broken disk")))
-    with pytest.raises(OSError, match="broken disk"):
-        write_store(tmp_path / "new.zarr", make_dataset(), {"kind": "new"})
-    assert no_rubbish(tmp_path)
+    def broken(*_, **__):
+        raise OSError(errno.EIO, "broken disk")
 
-
-def test_an_interrupt_leaves_nothing(make_dataset, tmp_path, monkeypatch):
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(xr.Dataset, "to_zarr", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        write_store(tmp_path / "new.zarr", make_dataset(), {"kind": "new"})
-    assert no_rubbish(tmp_path)
-
-
-def test_what_a_killed_process_left_is_removed(make_dataset, tmp_path, monkeypatch):
-    from thalweg.storage import partial
-
-    abandoned = tmp_path / f".a.zarr.partial-{partial._HOST}-999999999-0123abcd"
-    running = tmp_path / f".a.zarr.partial-{partial._HOST}-{os.getpid()}-0123abcd"
-    elsewhere = tmp_path / ".a.zarr.partial-othermachine-999999999-0123abcd"
-    for folder in (abandoned, running, elsewhere):
-        folder.mkdir()
-    write_store(tmp_path / "a.zarr", make_dataset(), {"kind": "x"})
-    assert no_rubbish(tmp_path, "a.zarr", running.name, elsewhere.name)
+    with monkeypatch.context() as patched:
+        patched.setattr(layout, "write_block", broken)
+        with pytest.raises(OSError, match="broken disk"):
+            write_store(tmp_path / "new.zarr", make_dataset(), {"kind": "new"})
+    assert not has_store(tmp_path / "new.zarr")
+    with pytest.raises(InputError, match="no ingestion into this store was ever finished"):
+        open_store(tmp_path / "new.zarr")
+    assert Repository.open(tmp_path / "new.zarr").raw.list_branches() == {"main"}
+    write_store(tmp_path / "new.zarr", make_dataset(), {"kind": "new"})
+    assert no_rubbish(tmp_path, "new.zarr")
 
 
 def test_the_first_of_two_writers_wins(make_dataset, tmp_path, monkeypatch):
-    path = tmp_path / "a.zarr"
-    write_quality = store_module._quality_dataset
+    path, check = tmp_path / "a.zarr", store_module.quality_table
 
     def another_writer_is_faster(report):
-        monkeypatch.setattr(store_module, "_quality_dataset", write_quality)
+        monkeypatch.setattr(store_module, "quality_table", check)
         write_store(path, make_dataset(), {"kind": "x"})
-        return write_quality(report)
+        return check(report)
 
-    monkeypatch.setattr(store_module, "_quality_dataset", another_writer_is_faster)
-    assert (
-        write_store(path, make_dataset(), {"kind": "x"}).attrs["snapshot"]
-        == open_store(path).attrs["snapshot"]
-    )
+    monkeypatch.setattr(store_module, "quality_table", another_writer_is_faster)
+    made = write_store(path, make_dataset(), {"kind": "x"})
+    assert made.attrs["snapshot"] == open_store(path).attrs["snapshot"]
+    assert Repository.open(path).raw.list_branches() == {"main"}
     assert no_rubbish(tmp_path, "a.zarr")
 
 
-def test_opening_what_is_not_a_store(tmp_path):
+def test_opening_what_is_not_a_store(make_dataset, tmp_path):
     with pytest.raises(InputError, match="no such store"):
         open_store(tmp_path / "nothing.zarr")
+    assert no_rubbish(tmp_path)
     (tmp_path / "empty.zarr").mkdir()
-    with pytest.raises(InputError, match="not a Zarr store"):
+    with pytest.raises(InputError, match="no such store"):
         open_store(tmp_path / "empty.zarr")
     xr.Dataset({"x": ("a", [1.0])}).to_zarr(tmp_path / "other.zarr", zarr_format=3, consolidated=False)
     with pytest.raises(InputError, match="not a store that `thalweg ingest` made"):
         open_store(tmp_path / "other.zarr")
+    with pytest.raises(InputError, match="not a store that `thalweg ingest` made"):
+        write_store(tmp_path / "other.zarr", make_dataset(), {"kind": "x"})
     with pytest.raises(InputError, match="no such store"):
         quality_report(tmp_path / "nothing.zarr")
+    with pytest.raises(InputError, match=r"stores are folders or s3://bucket/prefix"):
+        open_store("gs://bucket/a")
+    with pytest.raises(InputError, match="a bucket and a prefix are needed"):
+        open_store("s3://bucket")
+
+
+def test_a_store_of_the_earlier_format(tmp_path):
+    path = tmp_path / "old.zarr"
+    old = xr.Dataset({"x": ("a", [1.0])}, attrs={"format": 1})
+    old.to_zarr(path, zarr_format=3, consolidated=False)
+    old.to_zarr(path, group="quality", zarr_format=3, consolidated=False)
+    for attempt in (open_store, lambda path: ingest(path, {"kind": "caravan", "path": "x"})):
+        with pytest.raises(InputError, match="store of format 1; format 2 is needed, ingest it again"):
+            attempt(path)
 
 
 def test_a_place_that_cannot_be_written(make_dataset, tmp_path):

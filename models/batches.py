@@ -1,0 +1,282 @@
+"""Batches of windows to train on: from data in memory, or streamed by blocks of sites.
+
+Both give the same :class:`Batch` and go on from their state to the same bits, in the middle of an epoch
+too. What they differ in is what is shuffled: see :class:`InMemory` and :class:`Streamed`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from thalweg.models.inputs import Inputs, cut
+from thalweg.models.sampling import Windows, check_length
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One window of each of some sites.
+
+    Attributes
+    ----------
+    inputs : drivers over warm-up and window.
+    observed : ``(time, site)`` over the window (mm/day); NaN where missing.
+    deviation : ``(site,)`` standard deviation of the observed training flow (mm/day).
+    """
+
+    inputs: Inputs
+    observed: Tensor
+    deviation: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Move all tensors to a device."""
+        return Batch(self.inputs.to(device), self.observed.to(device), self.deviation.to(device))
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The training part of a store, or some of its sites, as tensors.
+
+    Attributes
+    ----------
+    inputs : drivers of all sites over warm-up and training days.
+    observed : ``(time, site)`` (mm/day); NaN where missing and on days before the training part.
+    deviation : ``(site,)`` standard deviation of the observed training flow (mm/day).
+    """
+
+    inputs: Inputs
+    observed: Tensor
+    deviation: Tensor
+
+    @property
+    def attributes(self) -> Tensor:
+        """Scaled, ``(site, attribute)``."""
+        return self.inputs.attributes
+
+    @property
+    def donors(self) -> Tensor:
+        """Which sites have any observation, ``(site,)``."""
+        return torch.isfinite(self.observed).any(0)
+
+    def batch(self, sites: Tensor, starts: Tensor, warmup: int, window: int) -> Batch:
+        """Cut one window for each of ``sites``, warm-up included, from its own first day."""
+        return Batch(
+            self.inputs.pick(sites, starts, warmup + window),
+            cut(self.observed, sites, starts + warmup, window),
+            self.deviation[sites],
+        )
+
+
+@dataclass(frozen=True)
+class StreamedData:
+    """The training part of a store that stays on disk.
+
+    Attributes
+    ----------
+    read : gives some sites, by their places among the training sites, in that order. Called in a thread.
+    attributes : ``(site, attribute)``, scaled, of all training sites.
+    deviation : ``(site,)`` of the observed training flow (mm/day).
+    observed_days : ``(site,)`` days with an observation that a window can hold as a target.
+    neighbours : the places of the training sites, in groups that lie together on the disk.
+    days : of warm-up and training.
+    block_sites : how many sites are read at a time.
+    """
+
+    read: Callable[[Sequence[int]], TrainingData]
+    attributes: Tensor
+    deviation: Tensor
+    observed_days: Tensor
+    neighbours: Sequence[Sequence[int]]
+    days: int
+    block_sites: int
+
+    @property
+    def donors(self) -> Tensor:
+        """Which sites have any observation, ``(site,)``."""
+        return self.observed_days > 0
+
+
+class Batches(Protocol):
+    """What draws batches; the same seed draws the same ones."""
+
+    steps_per_pass: int
+
+    def draw(self) -> Batch:
+        """Give the next batch."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Give what :meth:`restore` needs to go on with the same draws."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a :meth:`state`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is being read."""
+        ...
+
+
+class InMemory:
+    """Draws batches from tensors: every site equally often, each window from a random first day.
+
+    All is shuffled: the order of sites anew whenever all have been seen, the first days at every draw.
+    """
+
+    def __init__(self, data: TrainingData, window: int, warmup: int, batch_sites: int, seed: int) -> None:
+        self.data, self.window, self.warmup = data, window, warmup
+        self.windows = Windows(data.observed, window, warmup, batch_sites, seed)
+        self.steps_per_pass = self.windows.steps_per_pass
+
+    def draw(self) -> Batch:
+        """Give the next batch."""
+        return self.data.batch(*self.windows.draw(), self.warmup, self.window)
+
+    def state(self) -> dict[str, Any]:
+        """Give what :meth:`restore` needs to go on with the same draws."""
+        return self.windows.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a :meth:`state`."""
+        if "queue" not in state:
+            raise ValueError(_OTHER_WAY.format("streamed", "fit into memory"))
+        self.windows.restore(state)
+
+    def close(self) -> None:
+        """Nothing is being read."""
+
+
+class Streamed:
+    """Draws batches from sites that are read block by block, the next one while the last one trains.
+
+    A pass takes every site the same number of times, as often as its record holds windows (on average
+    over sites). Random are: the order of the groups of neighbours in each pass, and thereby which of them
+    share a block; the order of the sites in a block, anew for each of its rounds; the first day of every
+    window. Not random is that all windows of one pass over a site are drawn while its block is in
+    memory: a batch holds sites of one block only, and neighbours on the disk are always in the same one.
+    The batches of a block differ by at most one site in size, so that none is a small remainder.
+
+    Everything is drawn from the seed and the place in the stream alone: that place is the whole state.
+
+    Raises
+    ------
+    ValueError
+        When the record is shorter than warm-up and window, or nothing was observed.
+    """
+
+    def __init__(self, data: StreamedData, window: int, warmup: int, batch_sites: int, seed: int) -> None:
+        self.last_start = check_length(data.days, window, warmup)
+        known = set(torch.nonzero(data.donors).squeeze(-1).tolist())
+        groups = [[site for site in group if site in known] for group in data.neighbours]
+        self.groups = [group for group in groups if group]
+        sites = sum(map(len, self.groups))
+        if sites == 0:
+            raise ValueError("no training site has any observation in the training part")
+        self.data, self.window, self.warmup, self.seed = data, window, warmup, seed
+        self.batch = min(batch_sites, sites)
+        observed = int(data.observed_days.sum())
+        self.steps_per_pass = max(1, math.ceil(observed / (window * self.batch)))
+        self.rounds = max(1, round(observed / (window * sites)))
+        self.place = (0, 0, 0)  # pass, block, step
+        self.block: TrainingData | None = None
+        self.tickets: list[tuple[Tensor, Tensor]] = []
+        self.thread: ThreadPoolExecutor | None = None
+        self.next: Future[TrainingData] | None = None
+
+    def draw(self) -> Batch:
+        """Give the next batch; waits where the block it is from has not been read yet."""
+        if self.block is None:
+            self._load()
+        turn, number, step = self.place
+        assert self.block is not None
+        batch = self.block.batch(*self.tickets[step], self.warmup, self.window)
+        self.place = (turn, number, step + 1)
+        if step + 1 == len(self.tickets):
+            self.place, self.block = (*self._after(turn, number), 0), None
+        return batch
+
+    def state(self) -> dict[str, Any]:
+        """Give what :meth:`restore` needs to go on with the same draws."""
+        return {"place": list(self.place)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a :meth:`state`."""
+        if "place" not in state:
+            raise ValueError(_OTHER_WAY.format("in memory", "have to be streamed"))
+        self.close()
+        turn, number, step = state["place"]
+        self.place = (int(turn), int(number), int(step))
+
+    def close(self) -> None:
+        """Let go of the blocks; the next draw reads again."""
+        self.block = self.next = None
+        if self.thread is not None:
+            self.thread.shutdown(wait=False, cancel_futures=True)
+            self.thread = None
+
+    def _load(self) -> None:
+        """Make the block at our place the present one, and let the one after it be read."""
+        turn, number, _ = self.place
+        if self.thread is None:
+            self.thread = ThreadPoolExecutor(1, thread_name_prefix="training data")
+        block = self.next or self.thread.submit(self.data.read, self._sites(turn, number))
+        self.block = block.result()
+        self.tickets = self._tickets(turn, number)
+        self.next = self.thread.submit(self.data.read, self._sites(*self._after(turn, number)))
+
+    def _blocks(self, turn: int) -> list[list[int]]:
+        """Give the places of the sites of each block of a pass: whole groups, in a random order."""
+        blocks: list[list[int]] = [[]]
+        for place in torch.randperm(len(self.groups), generator=self._generator(turn)).tolist():
+            if blocks[-1] and len(blocks[-1]) + len(self.groups[place]) > self.data.block_sites:
+                blocks.append([])
+            blocks[-1] += self.groups[place]
+        return blocks
+
+    def _sites(self, turn: int, number: int) -> list[int]:
+        return self._blocks(turn)[number]
+
+    def _after(self, turn: int, number: int) -> tuple[int, int]:
+        return (turn, number + 1) if number + 1 < len(self._blocks(turn)) else (turn + 1, 0)
+
+    def _tickets(self, turn: int, number: int) -> list[tuple[Tensor, Tensor]]:
+        """Give the batches of a block: places within the block, and first days."""
+        generator = self._generator(turn, number)
+        count = len(self._sites(turn, number))
+        rounds = [torch.randperm(count, generator=generator) for _ in range(self.rounds)]
+        sites = torch.cat(rounds)
+        starts = torch.randint(self.last_start + 1, (len(sites),), generator=generator)
+        batches = max(1, round(len(sites) / self.batch))
+        return list(zip(sites.tensor_split(batches), starts.tensor_split(batches), strict=True))
+
+    def _generator(self, *place: int) -> torch.Generator:
+        digest = hashlib.sha256(repr((self.seed, *place)).encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
+
+
+def make_batches(
+    data: TrainingData | StreamedData, window: int, warmup: int, batch_sites: int, seed: int
+) -> Batches:
+    """Give what draws from the data.
+
+    Raises
+    ------
+    ValueError
+        When the record is shorter than warm-up and window, or nothing was observed.
+    """
+    kind: Callable[..., Batches] = InMemory if isinstance(data, TrainingData) else Streamed
+    return kind(data, window, warmup, batch_sites, seed)
+
+
+_OTHER_WAY = (
+    "the checkpoint was made with training data {}, which now {}: "
+    "set resources.memory as it was, or remove the checkpoint"
+)

@@ -1,0 +1,25 @@
+"""Icechunk, with its log turned down: what it has to say reaches people as our own errors."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from typing import Any
+
+import icechunk
+
+# It warns, at each opening, that a local disk needs a lock. Ours is thalweg.storage.lock.
+if "ICECHUNK_LOG" not in os.environ:
+    icechunk.set_logs_filter("off")
+
+# Icechunk 1, the last for Python 3.11, knows its format 1 alone, which Icechunk 2 reads and writes too.
+_has_formats = "spec_version" in inspect.signature(icechunk.Repository.create).parameters
+_FORMAT: dict[str, Any] = {"spec_version": 1} if _has_formats else {}
+
+
+def create_repository(storage: icechunk.Storage) -> None:
+    """Make an empty repository, of the format that every supported version of Icechunk knows."""
+    icechunk.Repository.create(storage, **_FORMAT)
+
+
+__all__ = ["create_repository", "icechunk"]

@@ -1,0 +1,99 @@
+"""Where a store is: a folder, or a prefix in an object store that speaks S3."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thalweg.storage.errors import InputError
+
+if TYPE_CHECKING:
+    import icechunk
+
+SCHEME = "s3://"
+
+
+@dataclass(frozen=True)
+class Location:
+    """A folder or ``s3://bucket/prefix``, with or without a store in it.
+
+    For S3 the address, the region and the credentials come from the usual variables:
+    ``AWS_ENDPOINT_URL``, ``AWS_REGION``, ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY`` and so on.
+    """
+
+    text: str
+
+    @classmethod
+    def of(cls, place: Location | Path | str) -> Location:
+        """Read a location.
+
+        Raises
+        ------
+        InputError
+            When the scheme is another than ``s3`` or there is no bucket or prefix.
+        """
+        if isinstance(place, Location):
+            return place
+        text = str(place)
+        if "://" in text and not text.startswith(SCHEME):
+            raise InputError(f"{text}: stores are folders or s3://bucket/prefix")
+        location = cls(text.rstrip("/") if text.startswith(SCHEME) else text)
+        if location.remote and not all(location.bucket_and_prefix):
+            raise InputError(f"{text}: a bucket and a prefix are needed, such as s3://bucket/data/caravan")
+        return location
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is in an object store."""
+        return self.text.startswith(SCHEME)
+
+    @property
+    def path(self) -> Path:
+        """The folder of a local store."""
+        assert not self.remote
+        return Path(self.text)
+
+    @property
+    def bucket_and_prefix(self) -> tuple[str, str]:
+        """The bucket and the prefix in it."""
+        bucket, _, prefix = self.text.removeprefix(SCHEME).partition("/")
+        return bucket, prefix
+
+    def exists(self) -> bool:
+        """Tell whether there is anything; an object store that cannot be asked raises."""
+        if not self.remote:
+            return self.path.exists()
+        from thalweg.storage.faults import explained
+        from thalweg.storage.icechunk import icechunk
+
+        with explained(self):
+            return icechunk.Repository.exists(self.storage())
+
+    def storage(self) -> icechunk.Storage:
+        """Give Icechunk's way to it."""
+        from thalweg.storage.icechunk import icechunk
+
+        if not self.remote:
+            return icechunk.local_filesystem_storage(str(self.path))
+        bucket, prefix = self.bucket_and_prefix
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        options = icechunk.S3Options(
+            region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
+            endpoint_url=endpoint or None,
+            allow_http=bool(endpoint) and str(endpoint).startswith("http://"),
+            # servers other than Amazon's seldom have a name for each bucket
+            force_path_style=bool(endpoint),
+        )
+        # Of Icechunk's two clients the one with a limit of time: the other waits for ever for a server that
+        # took a request and went silent.
+        return icechunk.Storage.new_s3_object_store(
+            config=options,
+            bucket=bucket,
+            prefix=prefix,
+            credentials=icechunk.s3_from_env_credentials(),
+        )

@@ -1,0 +1,126 @@
+"""Ingestion end to end: whatever way a store came to its content, it is the same."""
+
+import numpy as np
+import pytest
+
+from thalweg.storage.errors import InputError
+from thalweg.storage.ingest.pipeline import Options, ingest_all
+from thalweg.storage.store import open_store
+
+
+def test_the_same_again_changes_nothing(source, tmp_path):
+    made = ingest_all(tmp_path / "a.zarr", source())
+    assert made.plan.reasons == {"new": 70}
+    assert made.changed == 70
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "a.zarr").rglob("*") if file.is_file()}
+    source.reads()
+    again = ingest_all(tmp_path / "a.zarr", source())
+    assert again.plan.reasons == {"same": 70}
+    assert again.snapshot == made.snapshot
+    assert source.reads() == []
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    assert len(source.versions(tmp_path / "a.zarr")) == 1
+
+
+def test_new_days_are_appended(source, tmp_path):
+    store = tmp_path / "a.zarr"
+    ingest_all(store, source())
+    result = ingest_all(store, source(last="2002-01-03"))
+    assert result.plan.reasons == {"appended": 70}
+    assert str(open_store(store)["time"].values[-1])[:10] == "2002-01-03"
+    assert source.same(store, source(last="2002-01-03"))
+
+
+def test_earlier_days_come_before(source, tmp_path):
+    store = tmp_path / "a.zarr"
+    ingest_all(store, source())
+    ingest_all(store, source(first="1998-05-01"))
+    assert source.same(store, source(first="1998-05-01"))
+
+
+def test_new_sites_and_days_and_revisions_at_once(source, tmp_path):
+    store = tmp_path / "a.zarr"
+    ingest_all(store, source([f"s{number:03d}" for number in range(0, 140, 2)]))
+    now = {"sites": 140, "last": "2010-06-01", "revised": {"s004": 2.0, "s111": 1.0}}
+    result = ingest_all(store, source(**now))
+    assert result.plan.reasons == {"new": 70, "appended": 70}
+    assert source.same(store, source(**now))
+
+
+def test_a_revised_value_is_replaced_and_nothing_else_read(source, tmp_path):
+    store = tmp_path / "a.zarr"
+    ingest_all(store, source(130))
+    before = open_store(store).load()
+    source.reads()
+    result = ingest_all(store, source(130, revised={"s100": 1.0}))
+    assert result.plan.reasons == {"revised": 1, "same": 129}
+    assert result.changed == 1
+    assert source.reads() == [
+        ["s000", "1", "2001-12-31", "2001-12-31"],
+        ["s100", "1", "2000-01-01", "2001-12-31"],
+    ]
+    after = open_store(store).load()
+    difference = after["discharge"] - before["discharge"]
+    np.testing.assert_allclose(difference.sel(site="s100"), 1.0, atol=1e-6)
+    assert float(abs(difference).sum("time").drop_sel(site="s100").max()) == 0.0
+    assert source.same(store, source(130, revised={"s100": 1.0}))
+
+
+def test_revised_and_revised_back_is_the_same_content(source, tmp_path):
+    store = tmp_path / "a.zarr"
+    first = ingest_all(store, source())
+    second = ingest_all(store, source(revised={"s001": 1.0}))
+    third = ingest_all(store, source())
+    assert first.snapshot == third.snapshot != second.snapshot
+
+
+def test_late_days_are_read_again(source, tmp_path):
+    store = tmp_path / "a.zarr"
+    spec = source(ends={"s003": "2001-12-20"}) | {"late_days": 30}
+    ingest_all(store, spec)
+    source.reads()
+    result = ingest_all(store, source(last="2002-01-10") | {"late_days": 30})
+    assert result.plan.reasons == {"late": 70}
+    assert result.changed == 70
+    assert {(line[2], line[3]) for line in source.reads()[1:]} == {("2001-12-02", "2002-01-10")}
+    assert source.same(store, source(last="2002-01-10"))
+
+
+@pytest.mark.parametrize(
+    ("shorter", "message"),
+    [
+        ({"sites": 69}, r"1 of the store's 70 sites are gone \(s069\)"),
+        ({"last": "2001-12-30"}, "it ends on 2001-12-30, the store on 2001-12-31"),
+        (
+            {"ends": {"s005": "2001-06-30"}},
+            "discharge of site s005 ends on 2001-06-30, in the store it ends on 2001-12-31",
+        ),
+        ({"ends": {"s005": "1990-01-01"}}, "discharge of site s005 is gone"),
+    ],
+)
+def test_a_source_that_got_shorter_drops_nothing(source, tmp_path, shorter, message):
+    store = tmp_path / "a.zarr"
+    made = ingest_all(store, source())
+    with pytest.raises(InputError, match=f"got shorter: {message}.*nothing was changed"):
+        ingest_all(store, source(**shorter))
+    assert open_store(store).attrs["snapshot"] == made.snapshot
+    assert len(source.versions(store)) == 1
+    assert ingest_all(store, source()).plan.reasons == {"same": 70}
+
+
+def test_many_processes_make_what_one_makes(source, tmp_path, monkeypatch):
+    monkeypatch.setattr("thalweg.storage.ingest.plan.LITTLE_BYTES", 0)
+    store = tmp_path / "a.zarr"
+    ingest_all(store, source(200), Options(workers=2))
+    processes = {line.split()[0] for line in (tmp_path / "source" / "reads.txt").read_text().splitlines()}
+    assert len(processes) == 3  # two workers, and this one for the plan
+    monkeypatch.setattr("thalweg.storage.ingest.plan.LITTLE_BYTES", 1e12)
+    assert source.same(store, source(200))
+
+
+def test_sites_may_be_added_to_the_spec(source, tmp_path):
+    store = tmp_path / "a.zarr"
+    spec = source()
+    ingest_all(store, spec)
+    with pytest.raises(InputError, match=r"made from .* is asked for; name another store"):
+        ingest_all(store, spec | {"wait": 1.0})
