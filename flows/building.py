@@ -13,6 +13,7 @@ from thalweg.models.calibrated import Calibrated
 from thalweg.models.hybrids import Hybrid
 from thalweg.models.model import Model
 from thalweg.models.networks import Lstm
+from thalweg.models.process import ProcessModel
 from thalweg.models.processes import find_process
 
 
@@ -33,8 +34,8 @@ def build_model(
     attributes : ``(site, attribute)``, scaled, of the training sites.
     donors : ``(site,)``, true for the training sites with observations.
     forcings : names of the forcings given to the model.
-    target : name of the observed variable (mm/day), a flux of the process.
-    scale : unit of a pure network's output (mm/day).
+    target : name of the observed variable, a flux of the process.
+    scale : unit of a pure network's output, in the target's units.
 
     Raises
     ------
@@ -52,6 +53,7 @@ def build_model(
     missing = missing_forcings(process, forcings)
     if missing:
         raise ValueError(f"process {spec.process!r} needs {', '.join(missing)}: add it to data.forcings")
+    routing = _routing(spec, process, target)
     if isinstance(spec, CalibratedModel):
         return Calibrated(
             process,
@@ -59,7 +61,7 @@ def build_model(
             donors,
             components=spec.components,
             learned_weights=spec.weights == "learned",
-            routing=spec.routing,
+            routing=routing,
             target=target,
         )
     if width == 0:
@@ -79,6 +81,15 @@ def build_model(
         varying=spec.varying,
         varying_hidden=varying_hidden,
         learned_weights=spec.weights == "learned",
-        routing=spec.routing,
+        routing=routing,
         target=target,
     )
+
+
+def _routing(spec: CalibratedModel | HybridModel, process: ProcessModel, target: str) -> bool:
+    """Tell whether a unit hydrograph brings the target to the gauge."""
+    if spec.routing is None:
+        return target == "discharge" and not process.routed
+    if spec.routing and target != "discharge":
+        raise ValueError(f"only discharge is routed to the gauge, not {target!r}: leave out `routing`")
+    return spec.routing

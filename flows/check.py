@@ -167,6 +167,8 @@ def _process_problems(experiment: Experiment) -> Iterator[Problem]:
                 f"{model.process} does not give the target {experiment.data.target!r}"
                 f"{nearest(experiment.data.target, fluxes)}",
             )
+        if model.routing and experiment.data.target != "discharge":
+            yield ("models", name, "routing"), "only discharge is routed to the gauge: leave it out"
 
 
 def _variable_problems(experiment: Experiment, dataset: xr.Dataset) -> Iterator[Problem]:

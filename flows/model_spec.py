@@ -96,13 +96,16 @@ class _Trainable(Spec):
 
 
 class CalibratedModel(_Trainable):
-    """A process model with each site's own parameters, found by gradient."""
+    """A process model with each site's own parameters, found by gradient.
+
+    ``routing: null`` routes discharge to the gauge where the process does not do so itself.
+    """
 
     kind: Literal["calibrated"]
     process: Process = "hbv"
     components: Count = 1
     weights: Weights = "mean"
-    routing: StrictBool = True
+    routing: StrictBool | None = None
 
 
 class LstmModel(_Trainable):
@@ -114,13 +117,16 @@ class LstmModel(_Trainable):
 
 
 class HybridModel(_Trainable):
-    """A network that gives a process model its parameters."""
+    """A network that gives a process model its parameters.
+
+    ``routing: null`` routes discharge to the gauge where the process does not do so itself.
+    """
 
     kind: Literal["hybrid"]
     process: Process = "hbv"
     components: Count = 16
     weights: Weights = "mean"
-    routing: StrictBool = True
+    routing: StrictBool | None = None
     network: Network = MlpNetwork(kind="mlp")
     varying: tuple[str, ...] = ()
 

@@ -41,7 +41,7 @@ def write_trained(model: Model, prepared: Preparation, folder: Path) -> None:
             extra = {}
             if isinstance(model, Calibrated | Hybrid):
                 extra = _write_details(prediction, model, record, prepared, write)
-            simulated = _series(prediction.target, record, prepared, "mm/day")
+            simulated = _series(prediction.target, record, prepared, prepared.units)
             metrics.append(_tested(simulated, record, prepared, write, extra))
     write_metrics(folder, xr.concat(metrics, "site"))
 
@@ -75,10 +75,10 @@ def write_floor(kind: str, prepared: Preparation, folder: Path) -> None:
     """Write predictions and metrics of a floor: what skill is worth nothing."""
     record = prepared.record(prepared.fold.test, prepared.warmup, drivers=False)
     train = prepared.record(prepared.fold.train, 0, drivers=False)
-    simulated = climatology(_series(train.observed, train, prepared, "mm/day"), record.days, record.sites)
+    simulated = climatology(_series(train.observed, train, prepared, prepared.units), record.days, record.sites)
     if kind == "persistence":
         # the days before the first one that counts lie in the warm-up
-        observed = _series(record.observed, record, prepared, "mm/day", time=record.time)
+        observed = _series(record.observed, record, prepared, prepared.units, time=record.time)
         simulated = persistence(observed, times=record.days, fill=simulated)
     with written_by_sites(folder) as write:
         metrics = _tested(simulated, record, prepared, write, {})
@@ -89,7 +89,7 @@ def _tested(
     simulated: xr.DataArray, record: Record, prepared: Preparation, write: Write, extra: dict[str, Any]
 ) -> xr.Dataset:
     """Write predictions, and give the metrics of their sites."""
-    observed = _series(record.target, record, prepared, "mm/day")
+    observed = _series(record.target, record, prepared, prepared.units)
     write("predictions", xr.Dataset({"simulated": simulated, "observed": observed}))
     metrics = skill(simulated, observed).assign_coords(_site_coordinates(record, prepared))
     if extra:

@@ -103,6 +103,7 @@ class Preparation:
         self.fold = fold
         self.device = device
         self.target = experiment.data.target
+        self.units = str(dataset[self.target].attrs.get("units", "1"))
         self.forcings = list(experiment.data.forcings)
         self.derived = _derived(experiment)
         named = experiment.data.attributes

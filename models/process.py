@@ -67,6 +67,7 @@ class ProcessModel:
     parameters: ClassVar[tuple[Parameter, ...]]
     fluxes: ClassVar[tuple[Variable, ...]]
     balance: ClassVar[Balance | None] = None
+    routed: ClassVar[bool] = False  # whether its discharge has been routed to the gauge already
 
     # Named tuples of tensors, made from the declaration: what `step` is given and gives back.
     Forcing: ClassVar[Callable[..., Any]]

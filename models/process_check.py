@@ -149,11 +149,12 @@ def _check_balance(process: ProcessModel, forcing: Group, before: Group, after: 
     excess = residual.abs() - BALANCE_TOLERANCE * (inflow.abs() + stored.abs())
     if bool((excess > 0).any()):
         worst = residual.flatten()[excess.argmax()].item()
+        units = {state.name: state.units for state in process.states}
         raise _error(
             process,
             f"does not keep its balance: in one step, inflow ({', '.join(balance.inflow)}) - outflow "
-            f"({', '.join(balance.outflow)}) - change of {', '.join(balance.stored)} is {worst:.3g} mm, "
-            "not 0",
+            f"({', '.join(balance.outflow)}) - change of {', '.join(balance.stored)} is {worst:.3g} "
+            f"{units[balance.stored[0]]}, not 0",
         )
 
 

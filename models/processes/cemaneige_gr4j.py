@@ -54,6 +54,7 @@ class CemaneigeGr4j(ProcessModel):
         Variable("snowmelt", "mm/day"),
         Variable("snow_cover", "1", "share of the ground under snow, at the end of the day"),
     )
+    routed = True
     balance = Balance(
         inflow=("precipitation", "groundwater_exchange"),
         outflow=("discharge", "evapotranspiration"),

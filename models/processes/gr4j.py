@@ -52,6 +52,7 @@ class Gr4j(ProcessModel):
         Variable("direct_flow", "mm/day", "QD: from UH2"),
         Variable("percolation", "mm/day", "leaves the production store"),
     )
+    routed = True
     balance = Balance(
         inflow=("precipitation", "groundwater_exchange"),
         outflow=("discharge", "evapotranspiration"),
