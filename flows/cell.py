@@ -13,6 +13,7 @@ import torch
 from thalweg.flows.building import build_model
 from thalweg.flows.experiment import FLOORS, ClimatologyModel, Experiment, PersistenceModel
 from thalweg.flows.manifest import describe
+from thalweg.flows.memory import gradient_budget
 from thalweg.flows.outcome import write_floor, write_trained
 from thalweg.flows.prediction import validation_score
 from thalweg.flows.preparation import Preparation
@@ -96,10 +97,10 @@ def prepare(cell: Cell) -> Preparation:
     """Open the store and fit the scaling on the training part."""
     resources = cell.experiment.resources
     torch.set_num_threads(resources.torch_threads)
-    set_memory_budget(int(resources.gradient_memory * 1e9))
     cuda = resources.gpus_per_worker > 0 and torch.cuda.is_available()
     store = cell.experiment.data.store
     device = torch.device("cuda" if cuda else "cpu")
+    set_memory_budget(gradient_budget(device, resources))
     dataset = open_store(store, cell.snapshot)
     version = str(dataset.attrs["snapshot"])
     return Preparation(dataset, cell.experiment, cell.fold, device, lambda: stored_statistics(store, version))

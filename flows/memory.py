@@ -9,6 +9,7 @@ import torch
 
 from thalweg.flows.search_spec import Resources
 
+GRADIENT_BYTES = 4 * 10**9
 FREE_SHARE = 0.5  # of what is free; the rest is for the model, its gradients and results
 
 
@@ -25,6 +26,15 @@ def device_budget(device: torch.device, resources: Resources) -> float:
     if device.type != "cuda":
         return float("inf")
     return FREE_SHARE * torch.cuda.mem_get_info(device)[0] * min(1.0, resources.gpus_per_worker)
+
+
+def gradient_budget(device: torch.device, resources: Resources) -> int:
+    """Give the bytes that a simulation may keep for its way back."""
+    if resources.gradient_memory is not None:
+        return int(resources.gradient_memory * 1e9)
+    if device.type != "cuda":
+        return GRADIENT_BYTES
+    return int(device_budget(device, resources) / 2)
 
 
 def free_memory() -> int:

@@ -48,7 +48,7 @@ class Resources(Spec):
     ``workers: null`` is as many at once as fit. ``memory`` (GB) is for the data of one run: what needs more
     is streamed from the store; ``null`` is half of the memory that is free, shared by the workers.
     ``gradient_memory`` (GB) is what a simulation may keep for its way back: with less it computes some days
-    twice, to the same result.
+    twice, to the same result; ``null`` is 4 GB, or a quarter of what is free on a GPU.
     """
 
     cpus_per_worker: Positive = 1
@@ -57,7 +57,7 @@ class Resources(Spec):
     retries: Annotated[StrictInt, Field(ge=0)] = 2
     threads: Count | None = None
     memory: Positive | None = None
-    gradient_memory: Positive = 4.0
+    gradient_memory: Positive | None = None
 
     @property
     def torch_threads(self) -> int:
