@@ -75,7 +75,9 @@ def write_floor(kind: str, prepared: Preparation, folder: Path) -> None:
     """Write predictions and metrics of a floor: what skill is worth nothing."""
     record = prepared.record(prepared.fold.test, prepared.warmup, drivers=False)
     train = prepared.record(prepared.fold.train, 0, drivers=False)
-    simulated = climatology(_series(train.observed, train, prepared, prepared.units), record.days, record.sites)
+    simulated = climatology(
+        _series(train.observed, train, prepared, prepared.units), record.days, record.sites
+    )
     if kind == "persistence":
         # the days before the first one that counts lie in the warm-up
         observed = _series(record.observed, record, prepared, prepared.units, time=record.time)
