@@ -69,6 +69,9 @@ class ProcessModel:
     balance: ClassVar[Balance | None] = None
     routed: ClassVar[bool] = False  # whether its discharge has been routed to the gauge already
 
+    # The class whose step this one wraps, where it is made from another.
+    plain: ClassVar[type[ProcessModel] | None] = None
+
     # Named tuples of tensors, made from the declaration: what `step` is given and gives back.
     Forcing: ClassVar[Callable[..., Any]]
     CurrentState: ClassVar[Callable[..., Any]]
@@ -97,6 +100,8 @@ class ProcessModel:
                     "the first must be the smaller, and both finite"
                 )
         _check_balance(cls)
+        if not cls.states:
+            raise TypeError(f"process model {cls.__name__} declares no state: nothing goes on after a step")
 
     def step(self, forcing: Any, state: Any, parameter: Any) -> tuple[Any, Any]:
         """Advance one time step.
@@ -125,6 +130,14 @@ class ProcessModel:
 def names(items: Sequence[Variable | State | Parameter]) -> tuple[str, ...]:
     """Give the names of declared items, in their order."""
     return tuple(item.name for item in items)
+
+
+def plain_kind(process: ProcessModel) -> type[ProcessModel]:
+    """Give the class that a person wrote, under those that wrap it."""
+    kind = type(process)
+    while kind.plain is not None:
+        kind = kind.plain
+    return kind
 
 
 def mass_residual(

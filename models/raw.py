@@ -39,4 +39,4 @@ def _class_on_raw(kind: Any) -> Any:
         result: tuple[Any, Any] = kind.step(self, forcing, state, self.Parameters(*mapped))
         return result
 
-    return type(f"{kind.__name__}OnRaw", (kind,), {"step": step})
+    return type(f"{kind.__name__}OnRaw", (kind,), {"step": step, "plain": kind})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -14,12 +15,40 @@ Declared = Sequence[Variable | State | Parameter]
 
 def check_state_days(chosen: Sequence[int], days: int) -> tuple[int, ...]:
     """Give the chosen days; ``ValueError`` unless they ascend within the ``days`` after warm-up."""
-    found = tuple(chosen)
+    try:
+        found = tuple(operator.index(day) for day in chosen)
+    except TypeError as error:
+        raise ValueError(f"state_days {list(chosen)}: give whole numbers of days") from error
     if any(not 0 <= day < days for day in found) or list(found) != sorted(set(found)):
         raise ValueError(
             f"state_days {list(found)}: give days from 0 to {days - 1}, each once, in ascending order"
         )
     return found
+
+
+def check_memory(size: int) -> int:
+    """Give a budget of bytes; ``ValueError`` unless it is a positive number."""
+    if not 0 < size < float("inf"):
+        raise ValueError(f"a memory budget of {size} bytes: it must be above zero")
+    return int(size)
+
+
+def check_dimensions(
+    process: ProcessModel,
+    forcing: Mapping[str, Tensor],
+    parameters: Mapping[str, Tensor],
+    initial: Mapping[str, Tensor],
+) -> None:
+    """Refuse tensors without the axes that are wanted, with a ``ValueError``."""
+    for what, given, wanted, axes in (
+        ("forcing", forcing, (2, 3), "(time, site) or (time, site, component)"),
+        ("parameter", parameters, (2, 3), "(site, component) or (time, site, component)"),
+        ("initial state", initial, (2,), "(site, component)"),
+    ):
+        for name, tensor in given.items():
+            if not isinstance(tensor, Tensor) or tensor.dim() not in wanted:
+                found = tuple(tensor.shape) if isinstance(tensor, Tensor) else repr(tensor)
+                raise ValueError(f"{type(process).__name__}: {what} {name!r} is {found}; it must be {axes}")
 
 
 def check_names(

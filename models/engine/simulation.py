@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
 from thalweg.models.engine import eager, fused
-from thalweg.models.engine.checks import check_names, check_state_days, common_shape
+from thalweg.models.engine.checks import (
+    check_dimensions,
+    check_memory,
+    check_names,
+    check_state_days,
+    common_shape,
+)
 from thalweg.models.engine.request import Request, Results, Run
 from thalweg.models.engine.weighted import WEIGHT, weighted, weighted_name
-from thalweg.models.process import ProcessModel, names
+from thalweg.models.process import ProcessModel, names, plain_kind
 
 Backend = Literal["auto", "eager", "fused"]
 # Bytes that a simulation may keep for its way back; see `set_memory_budget`.
@@ -52,9 +60,7 @@ def set_memory_budget(size: int) -> None:
         When ``size`` is not positive.
     """
     global _memory_budget
-    if size <= 0:
-        raise ValueError(f"a memory budget of {size} bytes: it must be above zero")
-    _memory_budget = size
+    _memory_budget = check_memory(size)
 
 
 def simulate(
@@ -95,9 +101,12 @@ def simulate(
         When a name is missing or unknown, shapes disagree, no day is left after warm-up, or the memory
         is too little for any way of computing.
     """
+    if not (weights is None or isinstance(weights, Tensor) or weights == "mean"):
+        raise ValueError(f"weights {weights!r}: give a tensor or 'mean'; without, components stay apart")
     flux_names = names(process.fluxes) if fluxes is None else tuple(dict.fromkeys(fluxes))
     state_names = tuple(dict.fromkeys(states))
     check_names(process, forcing, parameters, initial, flux_names, state_names)
+    check_dimensions(process, forcing, parameters, initial or {})
     series = {name: t if t.dim() == 3 else t.unsqueeze(-1) for name, t in forcing.items()}
     days, shape = common_shape(process, series, parameters, initial or {})
     if not 0 <= warmup < days:
@@ -116,7 +125,7 @@ def simulate(
         warmup=warmup,
         state_days=chosen,
         over="mean" if isinstance(weights, str) else None,
-        memory=_memory_budget if memory is None else memory,
+        memory=_memory_budget if memory is None else check_memory(memory),
     )
     if isinstance(weights, Tensor):
         return _simulate_weighted(process, series, parameters, state, request, weights, backend)
@@ -169,21 +178,32 @@ def _backend(process: ProcessModel, tensors: Sequence[Tensor], backend: Backend)
         raise ValueError(f"unknown backend {backend!r}: use auto, eager or fused")
     if backend == "fused":
         return fused.run
-    if backend == "eager" or not fused.takes(tensors):
+    if backend == "eager":
         return eager.run
     try:
-        fused.program_of(process, tensors[0].dtype)
-        fused.target_for(tensors[0], lanes=1)
+        some = fused.one_of(tensors)
+        fused.program_of(process, some.dtype)
+        fused.target_for(some, lanes=1)
     except fused.UnsupportedOperation as error:
         _warn_once(process, error)
         return eager.run
     return fused.run
 
 
-_warned: WeakSet[type[ProcessModel]] = WeakSet()
+_warned: WeakKeyDictionary[type[ProcessModel], set[str]] = WeakKeyDictionary()
 
 
 def _warn_once(process: ProcessModel, error: Exception) -> None:
-    if type(process) not in _warned:
-        _warned.add(type(process))
-        warnings.warn(f"{error}; running the slower eager backend", RuntimeWarning, stacklevel=4)
+    told = _warned.setdefault(plain_kind(process), set())
+    if str(error) not in told:
+        told.add(str(error))
+        text = f"{error}; running the slower eager backend"
+        warnings.warn(text, RuntimeWarning, stacklevel=_outside(Path(__file__).parent))
+
+
+def _outside(folder: Path) -> int:
+    """Give the level of the first caller, seen from ours, whose file is not in a folder."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and Path(frame.f_code.co_filename).is_relative_to(folder):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -40,6 +40,7 @@ def _weighted_class(kind: Any, states: tuple[str, ...]) -> Any:
     units = {item.name: item.units for item in kind.states}
     members = {
         "step": step,
+        "plain": kind,
         "balance": None,
         "parameters": (*kind.parameters, Parameter(WEIGHT, "1", 0.0, 1.0)),
         "fluxes": (*kind.fluxes, *(Variable(weighted_name(name), units[name]) for name in states)),

@@ -227,7 +227,9 @@ def test_auto_is_fused_where_it_can_be():
         warnings.simplefilter("error")
         auto = simulate(Bucket(), *bucket_inputs(), backend="auto")
     assert auto.fluxes["outflow"].shape == (5, 3, 2)
-    half = simulate(Bucket(), *bucket_inputs(torch.bfloat16), backend="auto")
+    with pytest.warns(RuntimeWarning, match=r"found torch.bfloat16 on cpu; running the slower") as said:
+        half = simulate(Bucket(), *bucket_inputs(torch.bfloat16), backend="auto")
+    assert said[0].filename == __file__
     assert half.fluxes["outflow"].dtype == torch.bfloat16
     with pytest.raises(UnsupportedOperation, match="bfloat16"):
         simulate(Bucket(), *bucket_inputs(torch.bfloat16), backend="fused")

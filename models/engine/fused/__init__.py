@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Iterable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -16,18 +15,26 @@ from thalweg.models.engine.fused.autograd import Task, simulate
 from thalweg.models.engine.fused.cpu import cpu_for
 from thalweg.models.engine.fused.cuda.gpu import Gpu, why_not
 from thalweg.models.engine.fused.program import Program
+from thalweg.models.engine.fused.reads import reads
 from thalweg.models.engine.fused.target import Target
 from thalweg.models.engine.fused.tracing import NotElementwise, UnsupportedOperation, trace
 from thalweg.models.engine.request import Request, Results, Tensors
 from thalweg.models.process import ProcessModel, names
 
-__all__ = ["NotElementwise", "UnsupportedOperation", "program_of", "run", "takes", "target_for"]
+__all__ = ["NotElementwise", "UnsupportedOperation", "one_of", "program_of", "run", "target_for"]
 
-# The traced step, or why there is none, by the attributes of the process and the type of its numbers.
-_programs: WeakKeyDictionary[type[ProcessModel], dict[Any, Program | UnsupportedOperation]] = (
-    WeakKeyDictionary()
-)
+# The traced step, or why there is none, by all that it reads and the type of its numbers.
+_programs: dict[Any, Program | UnsupportedOperation] = {}
+MOST_PROGRAMS = 256  # with more the oldest goes
 _lock = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)  # another thread may have held it
 
 
 def run(
@@ -45,7 +52,7 @@ def run(
         **{f"parameter.{n}": parameters[n] for n in names(process.parameters)},
         **{f"state.{n}": state[n] for n in names(process.states)},
     }
-    some = _like(inputs)
+    some = one_of(inputs.values())
     sites, components = next(iter(state.values())).shape
     if sites * components == 0:
         return eager.run(process, forcing, parameters, state, request)
@@ -71,30 +78,40 @@ def run(
 
 
 def program_of(process: ProcessModel, dtype: torch.dtype) -> Program:
-    """Give the traced step of a process, traced once for its class, its attributes and the type."""
-    key = (dtype, *sorted((name, _identity(value)) for name, value in vars(process).items()))
+    """Give the traced step of a process, traced once for all that it reads and the type of its numbers."""
+    key = (dtype, reads(process))
     with _lock:
-        programs = _programs.setdefault(type(process), {})
-        if key not in programs:
+        if key not in _programs:
+            if len(_programs) >= MOST_PROGRAMS:
+                _programs.pop(next(iter(_programs)))
             try:
-                programs[key] = trace(process, dtype)
+                _programs[key] = trace(process, dtype)
             except UnsupportedOperation as error:
-                programs[key] = error
-        found = programs[key]
+                _programs[key] = error
+        found = _programs[key]
     if isinstance(found, UnsupportedOperation):
         raise found
     return found
 
 
-def _identity(value: Any) -> Any:
-    return repr(value) if isinstance(value, (bool, int, float, str, type(None))) else id(value)
+def one_of(tensors: Iterable[Tensor]) -> Tensor:
+    """Give one of the tensors, where all are on one device and of one type that kernels compute with.
 
-
-def takes(tensors: Iterable[Tensor]) -> bool:
-    """Tell whether tensors are on one device, a CPU or a GPU, and of one type that kernels compute with."""
-    kinds = {(t.device, t.dtype) for t in tensors}
+    Raises
+    ------
+    UnsupportedOperation
+        Where they are not.
+    """
+    some = tuple(tensors)
+    kinds = {(t.device, t.dtype) for t in some}
     device, dtype = next(iter(kinds))
-    return len(kinds) == 1 and device.type in ("cpu", "cuda") and dtype in (torch.float32, torch.float64)
+    if len(kinds) > 1 or device.type not in ("cpu", "cuda") or dtype not in (torch.float32, torch.float64):
+        found = sorted(f"{dtype} on {device}" for device, dtype in kinds)
+        raise UnsupportedOperation(
+            "the fused backend wants tensors that are all float32 or all float64, on the CPU or on one GPU; "
+            f"found {', '.join(found)}"
+        )
+    return some[0]
 
 
 def target_for(tensor: Tensor, lanes: int) -> Target:
@@ -115,14 +132,3 @@ def target_for(tensor: Tensor, lanes: int) -> Target:
     if reason := why_not(tensor.device):
         raise UnsupportedOperation(reason)
     return Gpu(single, interpreted)
-
-
-def _like(tensors: Tensors) -> Tensor:
-    """Give one of the tensors, where all are on one device and of one type."""
-    if not takes(tensors.values()):
-        found = sorted({f"{t.dtype} on {t.device}" for t in tensors.values()})
-        raise UnsupportedOperation(
-            "the fused backend wants tensors that are all float32 or all float64, on the CPU or on one GPU; "
-            f"found {', '.join(found)}"
-        )
-    return next(iter(tensors.values()))

@@ -11,16 +11,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from thalweg.models.engine.fused.operations import TABLE
 from thalweg.models.engine.fused.program import Program
-from thalweg.models.process import ProcessModel, names
+from thalweg.models.process import ProcessModel, names, plain_kind
 
-# Two different primes, so that no operation that changes or mixes them goes unseen.
-EXAMPLE_SHAPE = (3, 2)
+# Each two different primes, so that no operation that changes or mixes them goes unseen. The step is run on
+# both, with other numbers: what Python reads out of tensors or their shape shows as another program.
+EXAMPLE_SHAPES = ((3, 2), (7, 5))
 
 BRANCHES = frozenset({"_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero"})
+WAYS_OUT = frozenset(("tolist", "numpy", "__array__", "__dlpack__", "data_ptr", "untyped_storage"))
 # Operations that make a tensor of one repeated number, or of none yet.
 FILLED = frozenset(
     f"{prefix}{name}{suffix}"
@@ -54,19 +57,34 @@ def trace(process: ProcessModel, dtype: torch.dtype) -> Program:
     UnsupportedOperation
         Naming the operation, why it cannot be compiled, and the line of the step.
     """
-    recorder = _Recorder(process, dtype)
+    programs = [_trace(process, dtype, shape) for shape in EXAMPLE_SHAPES]
+    first, second = (repr((program.nodes, program.outputs)) for program in programs)  # NaN equals NaN
+    if first != second:
+        raise NotElementwise(
+            f"{plain_kind(process).__name__}.step reads the shape of tensors, or numbers out of them, and so "
+            "does something else for other sites; use torch.where and plain numbers"
+        )
+    return programs[0]
+
+
+def _trace(process: ProcessModel, dtype: torch.dtype, shape: tuple[int, int]) -> Program:
+    recorder = _Recorder(process, dtype, shape)
     with torch.inference_mode(False), torch.enable_grad():
-        leaves = _examples(process, dtype)
+        leaves = _examples(process, dtype, shape)
         named = {f"{kind}.{name}": t for kind, group in leaves.items() for name, t in group.items()}
         for name, tensor in named.items():
             recorder.name(tensor, name)
-        with recorder:
+        with recorder, _Watch(recorder):
             state, flux = process.step(
                 process.Forcing(**leaves["forcing"]),
                 process.CurrentState(**leaves["state"]),
                 process.Parameters(**leaves["parameter"]),
             )
         recorder.in_step = False
+        for what, group, declared in (("states", state, process.states), ("fluxes", flux, process.fluxes)):
+            if getattr(group, "_fields", None) != names(declared):
+                returned = "self.CurrentState(...), self.Fluxes(...)"
+                raise recorder.error(f"gives no {what} where they are wanted; return {returned}")
         results = {
             **{f"state.{n}": t for n, t in zip(names(process.states), state, strict=True)},
             **{f"flux.{n}": t for n, t in zip(names(process.fluxes), flux, strict=True)},
@@ -76,22 +94,26 @@ def trace(process: ProcessModel, dtype: torch.dtype) -> Program:
     return recorder.program
 
 
-def _examples(process: ProcessModel, dtype: torch.dtype) -> dict[str, dict[str, Tensor]]:
+def _examples(
+    process: ProcessModel, dtype: torch.dtype, shape: tuple[int, int]
+) -> dict[str, dict[str, Tensor]]:
     """Give any numbers that a step can be run on; which ones makes no difference to what it does."""
+    generator = torch.Generator().manual_seed(shape[0])
 
-    def full(value: float) -> Tensor:
-        return torch.full(EXAMPLE_SHAPE, value, dtype=dtype, device="cpu", requires_grad=True)
+    def near(value: float) -> Tensor:
+        share = torch.rand(shape, generator=generator, dtype=dtype)
+        return (value * (0.75 + 0.5 * share)).requires_grad_()
 
     return {
-        "forcing": {name: full(1.0) for name in names(process.forcings)},
-        "state": {item.name: full(item.initial) for item in process.states},
-        "parameter": {item.name: full((item.lower + item.upper) / 2) for item in process.parameters},
+        "forcing": {name: near(1.0) for name in names(process.forcings)},
+        "state": {item.name: near(item.initial) for item in process.states},
+        "parameter": {item.name: near((item.lower + item.upper) / 2) for item in process.parameters},
     }
 
 
 def _record_results(recorder: _Recorder, results: dict[str, Tensor]) -> None:
     for name, tensor in results.items():
-        if not isinstance(tensor, Tensor) or tensor.shape != EXAMPLE_SHAPE or not tensor.is_floating_point():
+        if not isinstance(tensor, Tensor) or tensor.shape != recorder.shape or not tensor.is_floating_point():
             found = tuple(tensor.shape) if isinstance(tensor, Tensor) else repr(tensor)
             raise recorder.error(f"gives {name} as {found}, not a number for each site and component")
         recorder.program.outputs[name] = recorder.node(tensor)
@@ -115,6 +137,21 @@ def _record_derivative(recorder: _Recorder, leaves: dict[str, Tensor], results: 
         program.outputs[f"gradient.{name}"] = node
 
 
+class _Watch(TorchFunctionMode):
+    """Refuses ways out of torch that no operation shows."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__name__", "") in WAYS_OUT:
+            raise self.recorder.branch()
+        return func(*args, **(kwargs or {}))
+
+
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every torch operation below autograd and adds it to the program.
 
@@ -122,13 +159,15 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     memory, and every tensor is kept, so no memory is used twice.
     """
 
-    def __init__(self, process: ProcessModel, dtype: torch.dtype) -> None:
+    def __init__(self, process: ProcessModel, dtype: torch.dtype, shape: tuple[int, int]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.program = Program()
         self.dtype = dtype
+        self.shape = shape
         self.in_step = True
-        self._label = type(process).__name__
-        self._code: CodeType | None = getattr(type(process).step, "__code__", None)
+        kind = plain_kind(process)
+        self._label = kind.__name__
+        self._code: CodeType | None = getattr(kind.step, "__code__", None)
         self._nodes: dict[int, int] = {}
         self._kept: list[Tensor] = []
 
@@ -168,7 +207,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if entry is None:
             raise self.error(f"uses {operation}, which the fused backend does not know", backward_hint=True)
         options = {k: self._argument(v) for k, v in kwargs.items() if k not in WITHOUT_EFFECT}
-        index = entry(self.program, *(self._argument(a) for a in args), **options)
+        try:
+            index = entry(self.program, *(self._argument(a) for a in args), **options)
+        except TypeError:
+            what = f"uses {operation} with options that the fused backend does not know"
+            raise self.error(what, backward_hint=True) from None
         if result.dtype == torch.bool and not self.program.is_condition(index):
             index = self.program.add("ne", index, self.program.constant(0.0))
         self._remember(result, index)
@@ -181,6 +224,13 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             derivative = "the derivative of " if backward_hint else ""
             return kind(f"{derivative}{self._label}.step {what}")
         return kind(f"{self._label}.step {what}{self._place()}")
+
+    def branch(self) -> UnsupportedOperation:
+        return self.error(
+            "takes the value of a tensor as a Python number or condition, "
+            "though it differs between sites; use torch.where",
+            kind=NotElementwise,
+        )
 
     def _remember(self, tensor: Tensor, node: int) -> None:
         self._nodes[tensor.untyped_storage().data_ptr()] = node
@@ -197,11 +247,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not self.in_step:
             return
         if operation in BRANCHES:
-            raise self.error(
-                "takes the value of a tensor as a Python number or condition, "
-                "though it differs between sites; use torch.where",
-                kind=NotElementwise,
-            )
+            raise self.branch()
         if func._schema.is_mutable:
             what = f"writes into a tensor in place ({operation}); make a new value instead"
             raise self.error(what, kind=NotElementwise)
@@ -209,13 +255,13 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _check_result(self, operation: str, result: Any, args: tuple[Any, ...]) -> None:
         if not isinstance(result, Tensor):
             raise self.error(f"uses {operation}, which gives no single tensor")
-        from_many = any(isinstance(a, Tensor) and a.shape == EXAMPLE_SHAPE for a in args)
+        from_many = any(isinstance(a, Tensor) and a.shape == self.shape for a in args)
         if result.numel() == 1 and not from_many:
             return
-        if result.shape != EXAMPLE_SHAPE:
+        if result.shape != self.shape:
             raise self.error(
                 f"uses {operation}, which mixes sites or components "
-                f"(shape {EXAMPLE_SHAPE} becomes {tuple(result.shape)}); a step is elementwise",
+                f"(shape {self.shape} becomes {tuple(result.shape)}); a step is elementwise",
                 kind=NotElementwise if self.in_step else UnsupportedOperation,
             )
         if result.dtype not in (self.dtype, torch.bool):
