@@ -12,18 +12,24 @@ _SHORT = {
     "nse": "NSE",
     "kge_2009": "KGE 2009",
     "kge_2012": "KGE 2012",
+    "kge_np": "KGE non-parametric",
     "log_nse": "log NSE",
     "correlation": "Correlation",
     "variance_ratio": "Spread ratio",
+    "mean_ratio": "Mean ratio",
     "bias": "Bias",
     "rmse": "RMSE",
+    "mae": "MAE",
+    "rmse_high": "RMSE, high flows",
+    "rmse_low": "RMSE, low flows",
     "fhv": "FHV",
     "flv": "FLV",
     "fms": "FMS",
     "peak_timing": "Peak timing",
+    "missed_peaks": "Missed peaks",
 }
 _FIRST = ("nse", "kge_2009", "kge_2012", "log_nse", "bias", "fhv", "flv", "fms", "peak_timing")
-_NEUTRAL_AT_ZERO = {"nse", "kge_2009", "kge_2012", "log_nse", "correlation"}
+_NEUTRAL_AT_ZERO = {"nse", "kge_2009", "kge_2012", "kge_np", "log_nse", "correlation"}
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from thalweg.evaluation.intervals import LEVEL, SAMPLES, Difference, paired_difference
+from thalweg.evaluation.moments import Array
 from thalweg.evaluation.skill import METRICS, Metric
 from thalweg.evaluation.tables import FEWEST_SITES, need, site_values
 from thalweg.storage.errors import InputError
@@ -100,24 +101,51 @@ def compare_sites(
     level: float = LEVEL,
 ) -> Comparison:
     """Compare two series of a metric indexed by site, over the sites where both have a value."""
-    about = METRICS.get(metric)
-    if about is None:
-        raise InputError(f"cannot compare {metric!r}: it is no metric; there are {', '.join(METRICS)}")
+    about = _metric(metric)
     first, second = first.dropna(), second.dropna()
     sites = first.index.intersection(second.index)
     x, y = first[sites].to_numpy(dtype=float), second[sites].to_numpy(dtype=float)
-    if about.better in ("zero", "one"):
-        x, y = about.error(x), about.error(y)
-    difference = paired_difference(x, y, samples, seed, level)
+    lost = len(first.index.difference(second.index)), len(second.index.difference(first.index))
+    difference = paired_difference(*comparable(about, x, y), samples, seed, level)
+    return conclude(x, y, metric, a, b, difference, split=split, only=lost, level=level)
+
+
+def comparable(about: Metric, x: Array, y: Array) -> tuple[Array, Array]:
+    """Give values whose difference tells which is better: distances, where the best lies in the middle."""
+    return (about.error(x), about.error(y)) if about.better in ("zero", "one") else (x, y)
+
+
+def conclude(
+    x: Array,
+    y: Array,
+    metric: str,
+    a: str,
+    b: str,
+    difference: Difference,
+    *,
+    split: str = "",
+    only: tuple[int, int] = (0, 0),
+    level: float = LEVEL,
+) -> Comparison:
+    """Say what a difference and its interval mean.
+
+    Parameters
+    ----------
+    x, y : the metric of ``a`` and ``b`` at the sites that both have a value for, ``(site,)``.
+    difference : between what :func:`comparable` gives of them, with its interval.
+    only : sites with a value for one of them alone.
+    """
+    about = _metric(metric)
+    x, y = comparable(about, x, y)
     higher_wins = about.better == "high"
     wins = (x > y, y > x) if higher_wins else (x < y, y < x)
-    shares = [float(won.mean()) if len(sites) else np.nan for won in wins]
+    shares = [float(won.mean()) if len(x) else np.nan for won in wins]
     if difference.sites < FEWEST_SITES:
         verdict = "unknown"
-    elif difference.low <= 0.0 <= difference.high:
+    elif not (difference.low > 0.0 or difference.high < 0.0):
         verdict = "none"
     else:
-        verdict = "a" if (difference.median > 0.0) == higher_wins else "b"
+        verdict = "a" if (difference.low > 0.0) == higher_wins else "b"
     return Comparison(
         a=a,
         b=b,
@@ -125,11 +153,17 @@ def compare_sites(
         split=split,
         difference=difference,
         share_better=shares[0],
-        only_a=len(first.index.difference(second.index)),
-        only_b=len(second.index.difference(first.index)),
+        only_a=only[0],
+        only_b=only[1],
         verdict=verdict,
         sentence=(f"{split}: " if split else "") + _sentence(verdict, a, b, about, difference, shares, level),
     )
+
+
+def _metric(name: str) -> Metric:
+    if name not in METRICS:
+        raise InputError(f"cannot compare {name!r}: it is no metric; there are {', '.join(METRICS)}")
+    return METRICS[name]
 
 
 def _rows(metrics: pd.DataFrame, by: str, name: str) -> pd.DataFrame:

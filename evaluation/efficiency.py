@@ -1,4 +1,4 @@
-"""Scores that follow from sums over days: NSE, KGE, RMSE, bias, correlation, variance ratio.
+"""Scores that follow from sums over days: NSE, KGE, RMSE, MAE, bias, correlation, ratios of mean and spread.
 
 Each takes :class:`~thalweg.evaluation.moments.Moments` and gives ``(site,)``, NaN where undefined. In the
 formulas s is simulated, o observed, an overbar the mean and σ the standard deviation over the days
@@ -30,8 +30,7 @@ def kge_2009(moments: Moments) -> Array:
 
     Gupta et al. (2009), J. Hydrol. 377, 80-91, 10.1016/j.jhydrol.2009.08.003.
     """
-    beta = ratio(moments.mean_simulated, moments.mean_observed)
-    return _distance_to_one(correlation(moments), variance_ratio(moments), beta)
+    return distance_to_one(correlation(moments), variance_ratio(moments), mean_ratio(moments))
 
 
 def kge_2012(moments: Moments) -> Array:
@@ -42,13 +41,18 @@ def kge_2012(moments: Moments) -> Array:
 
     Kling et al. (2012), J. Hydrol. 424-425, 264-277, 10.1016/j.jhydrol.2012.01.011.
     """
-    beta = ratio(moments.mean_simulated, moments.mean_observed)
-    return _distance_to_one(correlation(moments), ratio(variance_ratio(moments), beta), beta)
+    beta = mean_ratio(moments)
+    return distance_to_one(correlation(moments), ratio(variance_ratio(moments), beta), beta)
 
 
 def rmse(moments: Moments) -> Array:
     """Root mean squared error: ``√(mean (s - o)²)`` (mm/day)."""
     return np.sqrt(moments.mean_squared_error)
+
+
+def mae(moments: Moments) -> Array:
+    """Mean absolute error: ``mean |s - o|`` (mm/day). Large errors weigh less in it than in :func:`rmse`."""
+    return moments.mean_absolute_error
 
 
 def bias(moments: Moments) -> Array:
@@ -57,7 +61,7 @@ def bias(moments: Moments) -> Array:
     The sign is that of Yilmaz et al. (2008), 10.1029/2007WR006716, eq. A1; some programs give PBIAS with the
     opposite one. Undefined where Σo = 0.
     """
-    return 100.0 * (ratio(moments.mean_simulated, moments.mean_observed) - 1.0)
+    return 100.0 * (mean_ratio(moments) - 1.0)
 
 
 def correlation(moments: Moments) -> Array:
@@ -80,6 +84,16 @@ def variance_ratio(moments: Moments) -> Array:
     return np.sqrt(ratio(moments.variance_simulated, moments.variance_observed))
 
 
+def mean_ratio(moments: Moments) -> Array:
+    """Ratio of means: ``β = s̄ / ō``, the bias term of :func:`kge_2009`; :func:`bias` is 100 (β - 1).
+
+    Undefined where ō = 0.
+
+    Gupta et al. (2009), 10.1016/j.jhydrol.2009.08.003.
+    """
+    return ratio(moments.mean_simulated, moments.mean_observed)
+
+
 def ratio(numerator: Array, denominator: Array) -> Array:
     """Divide; NaN where the denominator is zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -87,5 +101,6 @@ def ratio(numerator: Array, denominator: Array) -> Array:
     return np.asarray(quotient, dtype=np.float64)
 
 
-def _distance_to_one(*terms: Array) -> Array:
+def distance_to_one(*terms: Array) -> Array:
+    """Give one minus the Euclidean distance of the terms from one, as every Kling-Gupta efficiency does."""
     return 1.0 - np.sqrt(sum((term - 1.0) ** 2 for term in terms))

@@ -1,4 +1,4 @@
-"""Scores of parts of the flow regime: the flow duration curve, low flows, the timing of peaks.
+"""Scores of parts of the flow regime: the flow duration curve, low and high flows, ranks.
 
 Each takes simulated and observed discharge (mm/day), ``(site, time)``, and gives ``(site,)``: NaN where it is
 undefined, or where a simulated value is missing on an observed day. Days that were not observed are left
@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import find_peaks
+from scipy.stats import rankdata
 
-from thalweg.evaluation.efficiency import nse, ratio
+from thalweg.evaluation.efficiency import correlation, distance_to_one, nse, ratio
 from thalweg.evaluation.moments import Array, Moments
 
 SMALLEST_FLOW = 1e-6  # mm/day: what zero becomes where a logarithm is taken, as in Kratzert et al. (2019)
 HIGH_SHARE, LOW_SHARE, MIDDLE = 0.02, 0.3, (0.2, 0.7)
-PEAK_WINDOW = 3  # days on either side of an observed peak
-PEAK_DISTANCE = 100  # days between observed peaks at least
 
 
 def fhv(simulated: Array, observed: Array) -> Array:
@@ -87,43 +85,56 @@ def log_nse(simulated: Array, observed: Array) -> Array:
 
     Pushpalatha et al. (2012), J. Hydrol. 420-421, 171-182, 10.1016/j.jhydrol.2011.11.055.
     """
-    epsilon = Moments.of(observed, observed).mean_observed[:, None] / 100.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        s, o = (np.log(np.maximum(series, 0.0) + epsilon) for series in (simulated, observed))
-    return np.where(epsilon[:, 0] > 0.0, nse(Moments.of(s, o)), np.nan)
+    return nse(Moments.of(*logarithms(simulated, observed)))
 
 
-def peak_timing(simulated: Array, observed: Array) -> Array:
-    """Mean absolute lag between observed and simulated peaks (days), in [0, 3].
+def logarithms(simulated: Array, observed: Array) -> tuple[Array, Array]:
+    """Give ln(q + ε) of both, ``(site, time)``, with the ε of :func:`log_nse`; NaN where that is zero."""
+    mean = Moments.of(observed, observed).mean_observed[:, None]
+    epsilon = np.where(mean > 0.0, mean, np.nan) / 100.0
+    s, o = (np.log(np.maximum(series, 0.0) + epsilon) for series in (simulated, observed))
+    return s, o
 
-    Observed peaks stand out by at least one standard deviation of the observations and are at least 100
-    days apart. The simulated peak is on the same day where the simulation has a local maximum there, else on
-    the day of its maximum within 3 days on either side. Peaks within 3 days of a missing day or of an
-    end of the record are passed over. Undefined where no peak is left.
 
-    Kratzert et al. (2021), Hydrol. Earth Syst. Sci. 25, 2685-2703, 10.5194/hess-25-2685-2021, appendix.
+def rmse_high(simulated: Array, observed: Array) -> Array:
+    """Root mean squared error of the days with the highest 2 % of observed flows (mm/day).
+
+    The days are chosen by the observations, and both series are compared on the same day: a flood a day late
+    counts. (A bias of the flow duration curve, whatever the day, is :func:`fhv`.) They are those at least
+    as high as the round(0.02 n)-th highest; undefined with fewer than 26 observed days.
+
+    Song et al. (2024), Hydrol. Earth Syst. Sci. 28, 3051-3077, 10.5194/hess-28-3051-2024, in synchronous
+    form.
     """
-    return np.array([_peak_lag(s, o) for s, o in zip(simulated, observed, strict=True)], dtype=np.float64)
+    return _rmse_beyond(simulated, observed, HIGH_SHARE, 1.0)
 
 
-def _peak_lag(simulated: Array, observed: Array) -> float:
+def rmse_low(simulated: Array, observed: Array) -> Array:
+    """Root mean squared error of the days with the lowest 30 % of observed flows (mm/day).
+
+    As :func:`rmse_high`, for the days at most as high as the round(0.3 n)-th lowest: of a river that is dry
+    on half of its days, all of these. Undefined with fewer than 2 observed days.
+    """
+    return _rmse_beyond(simulated, observed, LOW_SHARE, -1.0)
+
+
+def kge_np(simulated: Array, observed: Array) -> Array:
+    """Non-parametric Kling-Gupta efficiency: ``1 - √((r - 1)² + (α - 1)² + (β - 1)²)``, in (-∞, 1].
+
+    r is Spearman's rank correlation (ties share their mean rank), ``α = 1 - ½ Σ|s_k / (n s̄) - o_k / (n ō)|``
+    over the two flow duration curves, each sorted apart and divided by its sum, and β = s̄ / ō. No
+    assumption of normal errors or of a linear relation goes into it. Undefined where either series is
+    constant or sums to zero.
+
+    Pool et al. (2018), Hydrol. Sci. J. 63, 1941-1953, 10.1080/02626667.2018.1552002.
+    """
+    s, o, days = _duration_curves(simulated, observed)
+    totals = [_total(curve, ~np.isnan(curve)) for curve in (s, o)]
+    shares = [ratio(curve, total[:, None]) for curve, total in zip((s, o), totals, strict=True)]
+    alpha = 1.0 - 0.5 * _total(np.abs(shares[0] - shares[1]), np.arange(s.shape[-1]) < days[:, None])
     there = ~np.isnan(observed)
-    if not there.any() or np.isnan(simulated[there]).any():
-        return np.nan
-    days = np.arange(observed.size)
-    # straight lines over gaps make no peaks within them
-    filled = np.interp(days, days[there], observed[there])
-    peaks, _ = find_peaks(filled, distance=PEAK_DISTANCE, prominence=max(observed[there].std(), 1e-300))
-    lags = []
-    for peak in peaks:
-        first, last = peak - PEAK_WINDOW, peak + PEAK_WINDOW + 1
-        if first < 0 or last > observed.size or not there[first:last].all():
-            continue
-        around = simulated[first:last]
-        middle = around[PEAK_WINDOW]
-        same_day = middle > around[PEAK_WINDOW - 1] and middle > around[PEAK_WINDOW + 1]
-        lags.append(0 if same_day else abs(int(around.argmax()) - PEAK_WINDOW))
-    return float(np.mean(lags)) if lags else np.nan
+    ranks = [_ranks(np.where(there, series, np.nan)) for series in (simulated, observed)]
+    return distance_to_one(correlation(Moments.of(*ranks)), alpha, ratio(*totals))
 
 
 def _duration_curves(simulated: Array, observed: Array) -> tuple[Array, Array, Array]:
@@ -133,6 +144,28 @@ def _duration_curves(simulated: Array, observed: Array) -> tuple[Array, Array, A
     broken = (np.isnan(simulated) & there).any(axis=-1, keepdims=True)
     s = np.where(broken, np.nan, np.where(there, simulated, np.nan))
     return -np.sort(-s, axis=-1), -np.sort(-observed, axis=-1), days
+
+
+def _rmse_beyond(simulated: Array, observed: Array, share: float, sign: float) -> Array:
+    """Give the RMSE of the share of days whose observation, times the sign, is highest; ties count too."""
+    there = ~np.isnan(observed)
+    days = there.sum(axis=-1)
+    ordered = -np.sort(-sign * observed, axis=-1)  # days without observation last
+    count = np.round(share * days).astype(int)
+    if ordered.shape[-1] == 0:
+        return np.full(len(ordered), np.nan)
+    least = np.take_along_axis(ordered, np.maximum(count - 1, 0)[:, None], axis=-1)
+    chosen = there & (sign * observed >= least) & (count > 0)[:, None]
+    broken = (np.isnan(simulated) & there).any(axis=-1)
+    total = _total((simulated - observed) ** 2, chosen)
+    return np.where(broken, np.nan, np.sqrt(ratio(total, chosen.sum(axis=-1).astype(np.float64))))
+
+
+def _ranks(values: Array) -> Array:
+    """Give the rank of each value of its row, from 1; ties share their mean, NaN has none."""
+    missing = np.isnan(values)
+    ranks = rankdata(np.where(missing, np.inf, values), axis=-1) if values.size else np.zeros(values.shape)
+    return np.where(missing, np.nan, ranks)
 
 
 def _total(values: Array, where: NDArray[np.bool_]) -> Array:

@@ -29,8 +29,8 @@ class Moments:
     Attributes
     ----------
     days : pairs in the sums, ``(site,)``.
-    high, low : sums of s, o, s², o², s·o and (s - o)² (mm/day and (mm/day)²), ``(6, site)``: rounded,
-        and what rounding left over.
+    high, low : sums of s, o, s², o², s·o, (s - o)² and |s - o| (mm/day and (mm/day)²), ``(7, site)``:
+        rounded, and what rounding left over.
     least, most : lowest and highest simulated and observed value (mm/day), ``(2, site)``.
     """
 
@@ -53,7 +53,7 @@ class Moments:
         s = np.where(there, simulated, 0.0).astype(np.float64)
         o = np.where(there, observed, 0.0).astype(np.float64)
         with np.errstate(invalid="ignore", over="ignore"):
-            sums = [exact_sum(terms) for terms in _terms(s, o)]
+            sums = [exact_sum(values) for values in terms(s, o)]
         pairs = (np.where(there, simulated, np.nan), observed)
         return cls(
             days=there.sum(axis=-1, dtype=np.int64),
@@ -65,7 +65,7 @@ class Moments:
 
     def __add__(self, other: Moments) -> Moments:
         with np.errstate(invalid="ignore", over="ignore"):
-            high, low = _add(self.high, self.low, other.high, other.low)
+            high, low = add_exactly(self.high, self.low, other.high, other.low)
         return Moments(
             days=self.days + other.days,
             high=high,
@@ -104,6 +104,11 @@ class Moments:
         """Mean of (s - o)² ((mm/day)²), ``(site,)``."""
         return self._mean(5)
 
+    @property
+    def mean_absolute_error(self) -> Array:
+        """Mean of |s - o| (mm/day), ``(site,)``."""
+        return self._mean(6)
+
     def _mean(self, row: int) -> Array:
         with np.errstate(invalid="ignore"):
             mean: Array = self.high[row] / self.days
@@ -116,8 +121,10 @@ class Moments:
         return np.where(constant, 0.0, variance)
 
 
-def _terms(s: Array, o: Array) -> tuple[Array, ...]:
-    return s, o, s * s, o * o, s * o, (s - o) ** 2
+def terms(s: Array, o: Array) -> tuple[Array, ...]:
+    """Give what is added up over days, in the order of ``Moments.high``."""
+    error = s - o
+    return s, o, s * s, o * o, s * o, error**2, np.abs(error)
 
 
 def exact_sum(values: Array) -> tuple[Array, Array]:
@@ -133,14 +140,19 @@ def exact_sum(values: Array) -> tuple[Array, Array]:
     while (length := high.shape[-1]) > 1:
         half = length // 2
         first, second, odd = np.s_[..., :half], np.s_[..., half : 2 * half], np.s_[..., 2 * half :]
-        total, rest = _add(high[first], low[first], high[second], low[second])
+        total, rest = add_exactly(high[first], low[first], high[second], low[second])
         high = np.concatenate([total, high[odd]], axis=-1)
         low = np.concatenate([rest, low[odd]], axis=-1)
     return high[..., 0], low[..., 0]
 
 
-def _add(a: Array, a_low: Array, b: Array, b_low: Array) -> tuple[Array, Array]:
-    """Add two numbers of twice the precision: Knuth's two-sum, then renormalise."""
+def add_exactly(a: Array, a_low: Array, b: Array, b_low: Array) -> tuple[Array, Array]:
+    """Add two numbers of twice the precision: Knuth's two-sum, then renormalise.
+
+    Returns
+    -------
+    high, low : the sum as a float64 and the remainder.
+    """
     total = a + b
     part = total - a
     rest = (a - (total - part)) + (b - part) + (a_low + b_low)

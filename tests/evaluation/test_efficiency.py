@@ -1,10 +1,13 @@
-"""NSE, KGE and their kin against hand-computed examples and against hydroeval."""
+"""NSE, KGE and their kin against hand-computed examples, hydroeval, scores and xskillscore."""
 
 from __future__ import annotations
 
 import hydroeval
 import numpy as np
 import pytest
+import xarray as xr
+import xskillscore
+from scores import continuous
 
 from thalweg.evaluation.skill import METRICS
 
@@ -19,6 +22,8 @@ R, ALPHA, BETA = 14 / np.sqrt(26 * 8), np.sqrt(26 / 8), 5 / 3
     [
         ("nse", 1 - 18 / 8),
         ("rmse", np.sqrt(18 / 3)),
+        ("mae", 6 / 3),
+        ("mean_ratio", BETA),
         ("bias", 100 * (15 - 9) / 9),
         ("correlation", R),
         ("variance_ratio", ALPHA),
@@ -45,10 +50,36 @@ def test_against_hydroeval(seed: int) -> None:
         "variance_ratio": lambda s, o: hydroeval.kge(s, o)[2, 0],
         "rmse": lambda s, o: hydroeval.rmse(s, o),
         "bias": lambda s, o: -hydroeval.pbias(s, o),  # its sign is the other one
+        "mean_ratio": lambda s, o: hydroeval.kge(s, o)[3, 0],
     }
     for name, function in reference.items():
         expected = [function(simulated[i, there], observed[i, there]) for i in range(4)]
         np.testing.assert_allclose(METRICS[name](simulated, observed), expected, rtol=1e-12, err_msg=name)
+
+
+def test_against_scores_and_xskillscore() -> None:
+    generator = np.random.default_rng(9)
+    observed = generator.lognormal(0, 1, (4, 500))
+    simulated = observed * generator.lognormal(0.1, 0.6, (4, 500))
+    observed[generator.random((4, 500)) > 0.8] = np.nan
+    s, o = (xr.DataArray(series, dims=("site", "time")) for series in (simulated, observed))
+    one = {"reduce_dims": "time"}
+    reference = {
+        "nse": [continuous.nse(s, o, **one), xskillscore.r2(o, s, "time", skipna=True)],
+        "rmse": [continuous.rmse(s, o, **one), xskillscore.rmse(s, o, "time", skipna=True)],
+        "mae": [continuous.mae(s, o, **one), xskillscore.mae(s, o, "time", skipna=True)],
+        "bias": [continuous.pbias(s, o, **one)],
+        "correlation": [
+            continuous.correlation.pearsonr(s, o, **one),
+            xskillscore.pearson_r(s, o, "time", skipna=True),
+        ],
+        "kge_2009": [continuous.kge(s, o, **one)],
+        "kge_2012": [continuous.kge(s, o, method="2012", **one)],
+        "mean_ratio": [continuous.multiplicative_bias(s, o, **one)],
+    }
+    for name, values in reference.items():
+        for value in values:
+            np.testing.assert_allclose(METRICS[name](simulated, observed), value, rtol=1e-12, err_msg=name)
 
 
 def test_perfect_and_known_simulations() -> None:
@@ -75,6 +106,8 @@ def test_undefined_is_nan_and_never_infinite() -> None:
         "correlation": [constant, dry, none],
         "variance_ratio": [constant, dry, none],
         "bias": [dry, none],
+        "mean_ratio": [dry, none],
+        "mae": [none],
         "rmse": [none],
     }
     for name, cases in undefined.items():

@@ -1,9 +1,11 @@
-"""Flow duration curve, low flows and peaks against examples worked by hand."""
+"""Flow duration curve, low and high flows, ranks and peaks against examples worked by hand."""
 
 from __future__ import annotations
 
+import hydroeval
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from thalweg.evaluation.skill import METRICS
 
@@ -126,10 +128,63 @@ def test_perfect_masked_and_undefined(name: str) -> None:
         value = metric(np.ones_like(hopeless), hopeless)
         assert value.shape == (2,)
         assert not np.isinf(value).any()
-        if name != "fhv":
+        if name not in ("fhv", "rmse_high", "rmse_low"):
             assert np.isnan(value).all()
 
 
-def test_fhv_needs_as_many_days_as_make_two_percent() -> None:
-    for days, defined in ((25, False), (26, True)):
-        assert np.isfinite(METRICS["fhv"](np.ones((1, days)), np.ones((1, days)))[0]) == defined
+@pytest.mark.parametrize(("name", "days"), [("fhv", 26), ("rmse_high", 26), ("rmse_low", 2)])
+def test_as_many_days_are_needed_as_make_the_share(name: str, days: int) -> None:
+    for length, defined in ((days - 1, False), (days, True)):
+        assert np.isfinite(METRICS[name](np.ones((1, length)), np.ones((1, length)))[0]) == defined
+
+
+def test_rmse_of_high_and_low_flows_is_of_the_same_days() -> None:
+    observed = np.arange(1.0, 101.0)
+    simulated = observed.copy()
+    simulated[[98, 99]] = [102.0, 96.0]  # the two highest of a hundred: errors of 3 and -4
+    simulated[:30] += 2.0
+    simulated[50] = 1000.0  # the highest simulated flow is on no day of flood
+    order = np.random.default_rng(1).permutation(100)
+    s, o = simulated[order][None], observed[order][None]
+    assert METRICS["rmse_high"](s, o)[0] == pytest.approx(np.sqrt((9 + 16) / 2))
+    assert METRICS["rmse_low"](s, o)[0] == pytest.approx(2.0)
+
+
+def test_days_as_dry_as_the_bound_all_count_whatever_their_order() -> None:
+    observed = np.concatenate([np.zeros(50), np.arange(1.0, 51.0)])
+    simulated = np.concatenate([np.arange(50.0), np.arange(1.0, 51.0)])
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(100)
+        value = METRICS["rmse_low"](simulated[order][None], observed[order][None])[0]
+        assert value == pytest.approx(np.sqrt((np.arange(50.0) ** 2).mean()))
+
+
+def test_kge_np_by_hand() -> None:
+    observed, simulated = np.array([[1.0, 2.0, 3.0, 4.0]]), np.array([[2.0, 2.0, 8.0, 4.0]])
+    # ranks 1 2 3 4 and 1.5 1.5 4 3: covariance 3.5 / 4, variances 5 / 4 and 4.5 / 4
+    spearman = 3.5 / np.sqrt(5 * 4.5)
+    curves = np.abs(np.array([2, 2, 4, 8]) / 16 - np.array([1, 2, 3, 4]) / 10)
+    expected = 1 - np.sqrt((spearman - 1) ** 2 + (curves.sum() / 2) ** 2 + (16 / 10 - 1) ** 2)
+    assert METRICS["kge_np"](simulated, observed)[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kge_np_against_hydroeval_and_scipy(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    observed = generator.lognormal(0, 1, (3, 500))
+    simulated = observed * generator.lognormal(0.1, 0.6, (3, 500))
+    observed[:, generator.random(500) < 0.2] = np.nan
+    there = ~np.isnan(observed[0])
+    s, o = simulated[:, there], observed[:, there]
+    reference = hydroeval.kgenp(s.T, o.T)
+    np.testing.assert_allclose(METRICS["kge_np"](simulated, observed), reference[0], rtol=1e-12)
+    for site in range(3):
+        assert reference[1, site] == pytest.approx(spearmanr(s[site], o[site]).statistic), "no ties"
+
+
+def test_kge_np_is_not_moved_by_one_outlier_as_the_others_are() -> None:
+    observed = np.random.default_rng(1).lognormal(0, 0.5, (1, 1000))
+    simulated = observed.copy()
+    simulated[0, 10] = 100.0
+    fall = {name: 1 - METRICS[name](simulated, observed)[0] for name in ("kge_np", "kge_2009", "nse")}
+    assert fall["kge_np"] < 0.2 < fall["kge_2009"] < fall["nse"]

@@ -45,8 +45,8 @@ def test_every_metric_of_every_site_with_units_and_place() -> None:
 
 def test_the_contract_of_names() -> None:
     assert list(METRICS) == [
-        "nse", "kge_2009", "kge_2012", "rmse", "bias", "correlation", "variance_ratio", "fhv", "flv", "fms",
-        "peak_timing", "log_nse",
+        "nse", "kge_2009", "kge_2012", "kge_np", "rmse", "mae", "bias", "correlation", "variance_ratio",
+        "mean_ratio", "fhv", "flv", "fms", "rmse_high", "rmse_low", "peak_timing", "missed_peaks", "log_nse",
     ]  # fmt: skip
     for metric in METRICS.values():
         assert metric.function.__doc__
