@@ -4,10 +4,12 @@
                                 [--device cuda] [--quick]
 
 One run is a training step's worth of HBV: three parameters vary in time, half of the days warm up, the
-components' mean is the loss's discharge, and gradients go back to all parameters (against ``hydrodl2``: to
-the raw numbers that become parameters). All sides take turns; figures are medians. ``hydrodl2`` (``pip
-install hydrodl2==1.4.0``; licensed for non-commercial use, and not a dependency of ours) is compared when it
-can be imported. ``--device cuda`` runs everything on a GPU, and ``engine_gpu.py`` besides.
+components' mean is the loss's discharge, and gradients go back to all parameters. All sides take turns;
+figures are medians. ``hydrodl2`` (``pip install hydrodl2==1.4.0``; licensed for non-commercial use, and not a
+dependency of ours) is compared when it can be imported. It gives the mean over components of all fluxes and
+of the snow, and routes discharge and its three parts to the gauge; so does our side of that pair, and on both
+the loss is of the routed discharge and gradients go to the raw numbers that become parameters.
+``--device cuda`` runs everything on a GPU, and ``engine_gpu.py`` besides.
 """
 
 from __future__ import annotations
@@ -29,11 +31,19 @@ from torch import Tensor
 from thalweg.models.engine import simulate
 from thalweg.models.process import names
 from thalweg.models.processes.hbv import Hbv
-from thalweg.models.raw import of_raw
-from thalweg.models.routing import gamma_unit_hydrograph, route
+from thalweg.models.raw import of_raw, to_range
+from thalweg.models.routing import ROUTING, gamma_unit_hydrograph, route
 
 PROCESS = Hbv()
 VARYING = ("recharge_exponent", "quick_recession", "evapotranspiration_exponent")
+FLOWS = ("discharge", "quick_flow", "interflow", "baseflow")
+# Our names and hydrodl2's.
+SAME = (
+    ("discharge", "streamflow_no_rout"),
+    ("discharge_at_gauge", "streamflow"),
+    ("evapotranspiration", "AET_hydro"),
+    ("snowpack", "SWE"),
+)
 Step = Callable[[], object]
 
 
@@ -71,13 +81,19 @@ def simulation(backend: str, days: int, sites: int, components: int, device: str
     return step
 
 
-def from_raw(days: int, sites: int, components: int, device: str = "cpu") -> Step:
-    """Give the same from any real numbers, as networks give them and as hydrodl2 takes them."""
-    forcing, process = weather(days, sites, device), of_raw(PROCESS)
+def raw_numbers(days: int, sites: int, components: int, device: str = "cpu") -> dict[str, Tensor]:
+    """Give any real numbers by name of the parameter, as networks put them out, all with gradients."""
     leaves = {}
     for item in PROCESS.parameters:
         shape = (days, sites, components) if item.name in VARYING else (sites, components)
         leaves[item.name] = torch.randn(shape, device=device).requires_grad_()
+    return leaves
+
+
+def from_raw(days: int, sites: int, components: int, device: str = "cpu") -> Step:
+    """Give the same from raw numbers."""
+    forcing, process = weather(days, sites, device), of_raw(PROCESS)
+    leaves = raw_numbers(days, sites, components, device)
 
     def step() -> None:
         result = simulate(process, forcing, leaves, warmup=days // 2, fluxes=("discharge",), backend="fused")
@@ -86,10 +102,36 @@ def from_raw(days: int, sites: int, components: int, device: str = "cpu") -> Ste
     return step
 
 
+def routed_means(
+    forcing: dict[str, Tensor], raw: dict[str, Tensor], raw_routing: list[Tensor], warmup: int
+) -> dict[str, Tensor]:
+    """Give the mean over components of all fluxes and of the snow, and the flows routed to the gauge."""
+    result = simulate(
+        of_raw(PROCESS), forcing, raw, warmup=warmup, states=("snowpack",), weights="mean", backend="fused"
+    )
+    form = [to_range(each, item) for each, item in zip(raw_routing, ROUTING, strict=True)]
+    hydrograph = gamma_unit_hydrograph(*form).repeat(1, len(FLOWS))
+    together = route(torch.cat([result.fluxes[name] for name in FLOWS], 1), hydrograph, "fused")
+    routed = zip(FLOWS, together.chunk(len(FLOWS), 1), strict=True)
+    return {**result.fluxes, **result.states, **{f"{name}_at_gauge": flow for name, flow in routed}}
+
+
+def like_the_peer(days: int, sites: int, components: int, device: str = "cpu") -> Step:
+    """Give a simulation from raw numbers with all outputs and routing, as hydrodl2 does it."""
+    forcing, leaves = weather(days, sites, device), raw_numbers(days, sites, components, device)
+    routing = [torch.randn(sites, device=device).requires_grad_() for _ in ROUTING]
+
+    def step() -> None:
+        found = routed_means(forcing, leaves, routing, days // 2)
+        torch.autograd.grad(found["discharge_at_gauge"].square().mean(), [*leaves.values(), *routing])
+
+    return step
+
+
 def peer(
     days: int, sites: int, components: int, device: str = "cpu"
-) -> tuple[Step, Callable[[Tensor], Tensor]]:
-    """Give the same step with hydrodl2, and its discharge for raw numbers ``(time, site, any)``."""
+) -> tuple[Step, Callable[[Tensor], dict[str, Tensor]]]:
+    """Give the same step with hydrodl2, and its outputs for raw numbers ``(time, site, any)``."""
     import hydrodl2
 
     config = {
@@ -102,30 +144,35 @@ def peer(
     forcing = torch.stack([series[name] for name in names(PROCESS.forcings)], -1)
     raw = torch.randn(days, sites, len(PROCESS.parameters) * components + 2, device=device).requires_grad_()
 
-    def discharge(raw: Tensor) -> Tensor:
+    def outputs(raw: Tensor) -> dict[str, Tensor]:
         found: dict[str, Tensor] = model({"x_phy": forcing}, raw)
-        return found["streamflow_no_rout"][..., 0]
+        return found
 
     def step() -> None:
         raw.grad = None
-        discharge(raw).square().mean().backward()
+        outputs(raw)["streamflow"].square().mean().backward()
 
-    return step, discharge
+    return step, outputs
 
 
 def compare(
-    discharge: Callable[[Tensor], Tensor], days: int, sites: int, components: int, device: str = "cpu"
+    outputs: Callable[[Tensor], dict[str, Tensor]],
+    days: int,
+    sites: int,
+    components: int,
+    device: str = "cpu",
 ) -> None:
-    """Print how far the two packages' discharge is apart with the same parameters, fixed in time."""
+    """Print how far the two packages are apart with the same parameters, fixed in time."""
     raw = torch.randn(sites, len(PROCESS.parameters), components, device=device)
-    routing = torch.zeros(sites, 2, device=device)
+    routing = torch.randn(sites, 2, device=device)
     named = dict(zip(names(PROCESS.parameters), raw.unbind(1), strict=True))
     with torch.no_grad():
-        theirs = discharge(torch.cat([raw.flatten(1), routing], -1).expand(days, -1, -1).contiguous())
-        result = simulate(of_raw(PROCESS), weather(days, sites, device), named, warmup=days // 2)
-    found = result.fluxes["discharge"].mean(-1)
-    apart = float((theirs - found).abs().max() / found.abs().max())
-    print(f"  with fixed parameters, discharge differs from hydrodl2's by {apart:.1e} of the largest at most")
+        theirs = outputs(torch.cat([raw.flatten(1), routing], -1).expand(days, -1, -1).contiguous())
+        ours = routed_means(weather(days, sites, device), named, list(routing.unbind(1)), days // 2)
+    for our_name, their_name in SAME:
+        found, expected = ours[our_name], theirs[their_name][..., 0]
+        apart = float((expected - found).abs().max() / found.abs().max())
+        print(f"  with fixed parameters, {our_name} differs by {apart:.1e} of the largest at most")
 
 
 def in_turn(steps: dict[str, Step], repeats: int) -> dict[str, float]:
@@ -197,9 +244,11 @@ def main() -> None:
         steps["eager"] = simulation("eager", *size)
     turn(steps, options.repeats)
     if not options.quick and importlib.util.find_spec("hydrodl2"):
-        theirs, discharge = peer(*size)
-        compare(discharge, *size)
-        turn({"fused, from raw numbers": from_raw(*size), "hydrodl2 Hbv_1_1p": theirs}, options.repeats)
+        theirs, outputs = peer(*size)
+        print("From raw numbers, all outputs, routed, against hydrodl2's Hbv_1_1p")
+        compare(outputs, *size)
+        turn({"fused": like_the_peer(*size), "hydrodl2": theirs}, options.repeats)
+        turn({"fused, discharge alone, not routed": from_raw(*size)}, options.repeats)
     elif not options.quick:
         print("  hydrodl2 is not installed: not compared")
     first_calls(options.device)

@@ -81,14 +81,14 @@ class Hbv(ProcessModel):
         refrozen = torch.minimum(p.refreezing * p.degree_day_factor * (-warmth).clamp(min=0.0), meltwater)
         snowpack = snowpack + refrozen
         meltwater = meltwater - refrozen
-        snowmelt = (meltwater - p.water_holding * snowpack).clamp(min=0.0)
-        meltwater = meltwater - snowmelt
+        # Not `meltwater - snowmelt`, which may leave a rounding error above or below what snow holds.
+        held = torch.minimum(meltwater, p.water_holding * snowpack)
+        snowmelt, meltwater = meltwater - held, held
 
         wetness = (state.soil_moisture / p.field_capacity).clamp(SMALLEST_BASE, 1.0)
         infiltration = rain + snowmelt
         recharge = infiltration * wetness**p.recharge_exponent
         soil = state.soil_moisture + infiltration - recharge
-        # Not `soil - excess`, which may leave a rounding error above or below a full soil.
         held = torch.minimum(soil, p.field_capacity)
         excess, soil = soil - held, held
         stress = (soil / (p.evapotranspiration_limit * p.field_capacity)).clamp(SMALLEST_BASE, 1.0)

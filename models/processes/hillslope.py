@@ -71,9 +71,9 @@ class Hillslope(ProcessModel):
         snowmelt = torch.minimum(p.degree_day_factor * warmth.clamp(min=0.0), snowpack)
         snowpack = snowpack - snowmelt
 
-        canopy = state.canopy + rain
-        throughfall = (canopy - p.canopy_capacity).clamp(min=0.0)
-        canopy = canopy - throughfall
+        wet = state.canopy + rain
+        canopy = torch.minimum(wet, p.canopy_capacity)
+        throughfall = wet - canopy
         interception = torch.minimum(canopy, forcing.potential_evapotranspiration)
         canopy = canopy - interception
 

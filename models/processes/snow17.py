@@ -31,7 +31,7 @@ STATES = (
     State("meltwater", "mm", 0.001, "LIQW: liquid water held by the snowpack"),
     State("heat_deficit", "mm", 0.0, "NEGHS: water that must freeze before the pack is at 0 degC"),
     State("antecedent_cold", "degC", 0.0, "-TINDEX: degrees below 0 of the pack near its surface"),
-    State("greatest_snow", "mm", 0.001, "ACCMAX: the most snow since the ground was bare"),
+    State("greatest_snow", "mm", 0.002, "ACCMAX: the most snow, with its liquid, since the ground was bare"),
 )
 PARAMETERS = (
     Parameter("snowfall_correction", "1", 0.7, 1.4, "SCF: true snowfall over measured snowfall"),
@@ -120,7 +120,8 @@ def snow_day(forcing: Any, state: Any, p: Any) -> SnowDay:
     snowfall = torch.where(snows, forcing.precipitation, 0.0) * p.snowfall_correction
     frost = (-forcing.temperature).clamp(min=0.0)
     pack = state.snowpack + snowfall
-    greatest = torch.maximum(state.greatest_snow, pack + state.meltwater)
+    there = state.snowpack + state.meltwater
+    greatest = _greatest(state.greatest_snow, there, pack + state.meltwater, snowfall > 0.0)
     full = torch.minimum(greatest, p.full_cover_snow).clamp(min=SMALLEST_PACK)
     cover = _cover(((pack + state.meltwater) / full).clamp(max=1.0))
 
@@ -130,10 +131,12 @@ def snow_day(forcing: Any, state: Any, p: Any) -> SnowDay:
     above = pack - torch.minimum(ground, pack)
     gone = (pack <= p.ground_melt) | (melt >= above)
     # Ground melt takes its share of the liquid. A pack that holds all it can then still does, exactly:
-    # rounding must not decide whether the next drop stays.
-    share_left = (above / pack.clamp(min=SMALLEST_PACK)).clamp(max=1.0)
-    full_pack = state.meltwater == p.snow_water_holding * pack
-    left = torch.where(full_pack, p.snow_water_holding * above, state.meltwater * share_left)
+    # rounding must not decide whether the next drop stays. The gradient is that of the share, for new snow
+    # would hold more.
+    left = state.meltwater * (above / pack.clamp(min=SMALLEST_PACK)).clamp(max=1.0)
+    capacity = p.snow_water_holding * pack
+    full_pack = _no_less(state.meltwater, capacity) & _no_less(capacity, state.meltwater)
+    left = left + torch.where(full_pack, p.snow_water_holding * above - left, 0.0).detach()
     lost = state.meltwater - left
 
     cold = torch.where(snowfall > HEAVY_SNOW, frost, state.antecedent_cold)
@@ -153,7 +156,9 @@ def snow_day(forcing: Any, state: Any, p: Any) -> SnowDay:
     liquid = liquid - frozen
     held = torch.where(ripe, torch.minimum(liquid, p.snow_water_holding * pack_left), liquid)
 
-    outflow = (rain - on_snow) + ground + lost + (liquid - held)
+    leaving = ground + lost + (liquid - held)
+    greatest = _greatest(greatest, pack + state.meltwater, pack_left + held, on_snow > leaving)
+    outflow = (rain - on_snow) + leaving
     everything = rain + pack + state.meltwater
     return SnowDay(
         snowpack=torch.where(gone, 0.0, pack_left),
@@ -166,6 +171,21 @@ def snow_day(forcing: Any, state: Any, p: Any) -> SnowDay:
         snowfall=snowfall,
         snow_cover=torch.where(gone, 0.0, cover),
     )
+
+
+def _greatest(greatest: Tensor, before: Tensor, after: Tensor, grew: Tensor) -> Tensor:
+    """Give the most snow there has been (mm), when ``before`` becomes ``after``, which is more where it grew.
+
+    Water that freezes in the pack leaves as much as before, up to rounding, and a drizzle may be less than
+    that. So what came in decides whether there is more than ever, where there was as much as ever.
+    """
+    most = torch.where(_no_less(before, greatest), after, torch.maximum(greatest, after))
+    return torch.where(grew, most, greatest)
+
+
+def _no_less(amount: Tensor, other: Tensor) -> Tensor:
+    """Tell whether an amount is no less than another, up to rounding."""
+    return amount >= other * (1.0 - 16 * torch.finfo(other.dtype).eps)
 
 
 def _melt_factor(day_of_year: Tensor, p: Any) -> Tensor:

@@ -84,6 +84,7 @@ class Functions(ProcessModel):
             *("power", "positive_power", "square", "inverse", "root", "exp", "exp2", "expm1", "log", "log10"),
             *("log1p", "tanh", "sigmoid", "softplus", "sin", "atan2", "clamp", "relu", "maximum", "sign"),
             *("floor", "rounded", "remainder", "lerp", "mask", "constant", "erf", "absolute", "fourth"),
+            *("rest", "quotient", "gamma", "hardtanh", "fused"),
         )
     )
 
@@ -113,12 +114,17 @@ class Functions(ProcessModel):
             floor=torch.floor(x) + torch.ceil(y) + torch.trunc(x),
             rounded=torch.round(x),
             remainder=torch.remainder(y, 0.7) * k,
-            lerp=torch.lerp(x, y, k),
+            lerp=torch.lerp(x, y, k) + torch.lerp(x, y, 0.3),
             mask=torch.where((x > 0) & ~(y > 1) | (x == 2.0), k * x, torch.zeros_like(x)),
             constant=torch.full_like(x, 2.5),
             erf=torch.erf(x) + 1.0 - k,
             absolute=torch.abs(y) - x.neg(),
             fourth=(k + y) ** 4 + 2.0**y,
+            rest=torch.fmod(y, k),
+            quotient=torch.div(y, k, rounding_mode="floor") + torch.div(x, k, rounding_mode="trunc") * k,
+            gamma=torch.lgamma(x),
+            hardtanh=torch.nn.functional.hardtanh(y, -0.3, 0.4),
+            fused=torch.addcmul(x, y, k, value=0.3) + torch.addcdiv(x, y, k, value=0.7).add(y, alpha=0.3),
         )
         return self.CurrentState(state.sum + torch.reciprocal(1.0 + k)), fluxes
 
@@ -144,17 +150,75 @@ def assert_functions_agree(dtype, scale, days=50, device="cpu"):
     assert_same(gradients, expected_gradients, GRADIENTS[dtype])
 
 
-def assert_functions_agree_at_the_border(dtype, device="cpu"):
-    """Compare functions of zeros, infinities, NaN and numbers near them, in all pairs."""
-    odd = [0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, 1e30, -1e30, 100.0, -100.0, 1e-30, 1e-40]
-    odd = torch.tensor([*odd, float("inf"), -float("inf"), float("nan")], dtype=dtype, device=device)
+BORDER = (
+    *("power", "square", "inverse", "root", "exp", "exp2", "expm1", "log", "log10", "log1p", "tanh"),
+    *("sigmoid", "softplus", "atan2", "clamp", "relu", "maximum", "sign", "floor", "rounded", "remainder"),
+    *("mask", "erf", "absolute", "fourth", "gamma", "hardtanh", "quotient", "lerp", "fused"),
+)
+
+
+def assert_functions_agree_at_the_border(dtype, device="cpu", slopes=True):
+    """Compare functions, and their slopes, of zeros, infinities, NaN and numbers near them, in all pairs."""
+    odd = [0.0, -0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5, 3.0, -3.0, 1e30, -1e30, 100.0, -100.0, 1e-30, 1e-40]
+    odd = torch.tensor([*odd, -1e-40, float("inf"), -float("inf"), float("nan")], dtype=dtype, device=device)
     x, y = (t.reshape(1, -1, 1) for t in torch.meshgrid(odd, odd, indexing="ij"))
     k = {"k": torch.ones(1, 1, dtype=dtype, device=device)}
-    asked = ("power", "exp", "exp2", "log", "tanh", "sigmoid", "clamp", "maximum", "root", "fourth")
-    expected = simulate(Functions(), {"x": x, "y": y}, k, fluxes=asked, backend="eager")
-    found = simulate(Functions(), {"x": x, "y": y}, k, fluxes=asked, backend="fused")
     tiny = 1e-37 if dtype == torch.float32 else 1e-300
-    for name, value in expected.fluxes.items():
+    found = []
+    for backend in ("eager", "fused"):
+        leaves = {"x": x.clone().requires_grad_(slopes), "y": y.clone().requires_grad_(slopes)}
+        fluxes = simulate(Functions(), leaves, k, fluxes=BORDER, backend=backend).fluxes
+        results = {name: flux.detach() for name, flux in fluxes.items()}
+        for name, flux in fluxes.items() if slopes else ():
+            by = torch.autograd.grad(flux.sum(), list(leaves.values()), retain_graph=True, allow_unused=True)
+            for leaf, slope in zip(leaves, by, strict=True):
+                results[f"slope of {name} by {leaf}"] = torch.zeros_like(x) if slope is None else slope
+        found.append(results)
+    for name, value in found[0].items():
         torch.testing.assert_close(
-            found.fluxes[name], value, rtol=1e-5, atol=tiny, equal_nan=True, msg=lambda t, n=name: f"{n}: {t}"
+            found[1][name], value, rtol=1e-5, atol=tiny, equal_nan=True, msg=lambda t, n=name: f"{n}: {t}"
         )
+
+
+class Overwritten(ProcessModel):
+    """States whose slope is infinite on a dry day: one that nothing reads, one that counts two days later."""
+
+    forcings = (Variable("rain", "mm/day"),)
+    states = (
+        State("storage", "mm", 0.5),
+        State("unread", "1", 0.0),
+        State("a", "1", 1.0),
+        State("b", "1", 1.0),
+    )
+    parameters = (Parameter("k", "1", 0.0, 1.0),)
+    fluxes = (Variable("outflow", "mm/day"), Variable("late", "1"))
+
+    def step(self, forcing, state, parameter):
+        wet = state.storage + forcing.rain
+        outflow = parameter.k * wet * (forcing.rain > 0)
+        root = torch.sqrt(parameter.k * forcing.rain)
+        return (
+            self.CurrentState(wet - outflow, torch.sqrt(outflow), root, state.a),
+            self.Fluxes(outflow, parameter.k * state.b),
+        )
+
+
+def assert_absent_gradients_agree(days=40, device="cpu"):
+    """Compare gradients on dry days, where a slope is infinite and nothing depends on it."""
+    dry = {"outflow": [0, 1, 3, days - 1], "late": [days - 2, days - 1], "unread": [0, 2, days - 3]}
+    generator = torch.Generator().manual_seed(0)
+    for wanted, without in dry.items():
+        rain = torch.rand(days, 3, dtype=torch.float64, generator=generator) + 0.1
+        rain[without] = 0.0
+        ways = ({}, {"state_days": (days - 2,)}, {"memory": 2000})
+        for options in ways if wanted != "unread" else ways[:1]:
+            slopes = []
+            for backend in ("eager", "fused"):
+                k = torch.full((3, 2), 0.3, dtype=torch.float64, device=device).requires_grad_()
+                result = simulate(
+                    Overwritten(), {"rain": rain.to(device)}, {"k": k}, backend=backend, **options
+                )
+                loss = {**result.fluxes, **result.final}[wanted].sum()
+                slopes.append(torch.autograd.grad(loss, k)[0])
+            assert slopes[0].isfinite().all(), wanted
+            torch.testing.assert_close(slopes[1], slopes[0], msg=lambda t, n=(wanted, options): f"{n}: {t}")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from thalweg.models.engine import simulate
+from thalweg.models.engine.fused import native
 from thalweg.models.engine.fused.segments import cut
 from thalweg.models.process import names
 from thalweg.models.processes import find_process
@@ -156,9 +157,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 @pytest.mark.parametrize("backend", ["eager", "fused"])
-def test_states_of_chosen_days_are_those_of_the_series(backend):
+@pytest.mark.parametrize("days", [(0, 7, DAYS - 11), range(DAYS - 10)], ids=["few", "all"])
+def test_states_of_chosen_days_are_those_of_the_series(backend, days):
     process, forcing, parameters, state = leaves()
-    days = (0, 7, DAYS - 11)
     result = simulate(
         process,
         forcing,
@@ -174,13 +175,22 @@ def test_states_of_chosen_days_are_those_of_the_series(backend):
         assert torch.equal(result.on_days[name][-1], result.final[name])
 
 
-def test_gradients_through_states_of_chosen_days():
-    given = leaves()
-    fused, eager = (
-        outcome(given, fluxes=(), state_days=(4, 5, 60), backend=backend) for backend in ("fused", "eager")
-    )
+@pytest.mark.parametrize("weights", [None, "mean"])
+@pytest.mark.parametrize("days", [(4, 5, 60), range(1, DAYS)], ids=["few", "most"])
+def test_gradients_through_states_of_chosen_days(days, weights):
+    given, options = leaves(), {"states": ("soil_moisture",), "state_days": days, "weights": weights}
+    fused, eager = (outcome(given, fluxes=(), backend=b, **options) for b in ("fused", "eager"))
     for one, other in zip(fused, eager, strict=True):
         assert_close(one, other)
+
+
+def test_states_of_every_day_take_no_call_for_each(monkeypatch):
+    process, forcing, parameters, state = leaves()
+    calls, run = [], native.run
+    monkeypatch.setattr(native, "run", lambda *arguments: calls.append(1) or run(*arguments))
+    result = simulate(process, forcing, parameters, initial=state, state_days=range(DAYS), backend="fused")
+    result.on_days["soil_moisture"].sum().backward()
+    assert len(calls) < 6
 
 
 def test_a_simulation_goes_on_from_the_states_of_a_day():

@@ -10,6 +10,7 @@ import pytest
 import torch
 from against_eager import (
     Functions,
+    assert_absent_gradients_agree,
     assert_agrees,
     assert_functions_agree,
     assert_functions_agree_at_the_border,
@@ -23,7 +24,7 @@ from thalweg.models.engine.fused.cuda import gpu as gpu_target
 from thalweg.models.engine.fused.cuda import launch
 from thalweg.models.engine.fused.cuda.gpu import Gpu
 from thalweg.models.engine.fused.cuda.kernel import write
-from thalweg.models.engine.fused.plan import START, STATIC, plan_of
+from thalweg.models.engine.fused.plan import START, STATIC, Reach, plan_of
 from thalweg.models.process import names
 from thalweg.models.processes import PROCESSES, find_process
 
@@ -103,7 +104,11 @@ def test_functions_and_their_derivatives(interpreted, dtype, scale):
 
 @BOTH
 def test_functions_at_the_border_of_numbers(interpreted, dtype):
-    assert_functions_agree_at_the_border(dtype)
+    assert_functions_agree_at_the_border(dtype, slopes=dtype == torch.float32)
+
+
+def test_absent_gradients_are_not_zeros(interpreted):
+    assert_absent_gradients_agree(days=10)
 
 
 def test_absent_values_stay_absent_and_nothing_needs_gradients(interpreted):
@@ -171,7 +176,8 @@ def marches(process, dtype):
     )
     target = Gpu(dtype == torch.float32)
     plan = plan_of(fused.program_of(process, dtype), kinds, fluxes, parameters, target)
-    return plan.forward_march(), plan.backward_march(tuple((f"given.{f}", "lane") for f in fluxes), (), ())
+    reach = Reach(started=(), live=plan.states, finished=())
+    return plan.forward_march(), plan.backward_march(tuple((f"given.{f}", "lane") for f in fluxes), reach)
 
 
 def assembly(source, single, warps=4):
@@ -238,7 +244,7 @@ def test_every_process_agrees_on_a_gpu(name, dtype):
 def test_functions_on_a_gpu(dtype):
     for scale in (1.0, 30.0):
         assert_functions_agree(dtype, scale, device="cuda")
-    assert_functions_agree_at_the_border(dtype, device="cuda")
+    assert_functions_agree_at_the_border(dtype, device="cuda", slopes=False)
 
 
 @pytest.mark.gpu

@@ -6,6 +6,7 @@ import pytest
 import sac_published
 import sac_reference
 import torch
+from against_eager import assert_agrees, inputs
 from sac_reference import SNOW_NAMES
 from winters import random_parameters, weather
 
@@ -135,6 +136,49 @@ def test_every_day_agrees_with_the_manuals_branches():
             given = [found.fluxes[n][day, site, 0] for n in fluxes]
             given += [found.states[n][day, site, 0] for n in states]
             assert [float(v) for v in given] == pytest.approx(expected, rel=1e-9, abs=1e-9), (site, day)
+
+
+@pytest.mark.parametrize("seed", [10, 11, 1001])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["single", "double"])
+def test_rounding_decides_nothing(dtype, seed):
+    """Packs that only freeze, that are full, and drizzle less than the rounding of the pack."""
+    process = find_process("snow17")
+    assert_agrees(process, inputs(process, 250, 6, 8, dtype, seed=seed), dtype)
+
+
+def test_gradients_in_single_precision_are_those_in_double():
+    """Without drizzle, less of which than the rounding of the pack is none in single precision."""
+    process = find_process("snow17")
+    forcing, parameters, start = inputs(process, 250, 6, 8, torch.float32, seed=10)
+    forcing["precipitation"].data[forcing["precipitation"] < 0.1] = 0.0
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        series, fixed, state = (
+            {name: t.detach().to(dtype) for name, t in group.items()}
+            for group in (forcing, parameters, start)
+        )
+        series["precipitation"].requires_grad_()
+        fluxes = simulate(process, series, fixed, initial=state, backend="fused").fluxes
+        total = sum(flux.sum() for flux in fluxes.values())
+        found.append(torch.autograd.grad(total, series["precipitation"])[0].double())
+    assert (found[0] - found[1]).abs().max() < 1e-5 * found[1].abs().max()
+
+
+def test_the_most_snow_there_has_been():
+    """It grows with snow and with rain that the pack holds, not with what freezes in it or runs through."""
+    freezing = {"snowpack": 100.0, "meltwater": 2.0, "heat_deficit": 3.0, "greatest_snow": 102.0}
+    full = {"snowpack": 100.0, "meltwater": 5.0, "greatest_snow": 105.0}
+    for start, weather_today, most in (
+        (freezing, (10.0, -8.0), 113.0),  # 11 mm of snow
+        (freezing, (0.0, -8.0), 102.0),
+        # 4 mm of rain, 4.455 mm of melt: 3 freeze, and of the rest 5 % of 98.545 mm stay
+        (freezing, (4.0, 1.1), 1.05 * 98.545),
+        (full, (5.0, 1.1), 105.0),
+        ({**full, "greatest_snow": 200.0}, (10.0, -8.0), 200.0),
+        ({**full, "greatest_snow": 110.0}, (10.0, -8.0), 116.0),
+    ):
+        state, _ = one_day(*weather_today, MARCH_21, start, cooling_factor=1e-9)
+        assert state["greatest_snow"] == pytest.approx(most), (start, weather_today)
 
 
 def test_states_stay_within_bounds():

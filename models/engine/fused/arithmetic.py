@@ -208,10 +208,10 @@ class Expansion:
         half = p.add("mul", y, p.constant(0.5))
         is_whole = p.add("eq", p.add("floor", y), y)
         is_odd = p.add("and", is_whole, p.add("ne", p.add("floor", half), half))
-        signed = p.add("where", is_odd, p.add("neg", size), size)
         is_infinite = p.add("eq", absolute, p.constant(float("inf")))
-        of_negative = p.add("where", p.add("or", is_whole, is_infinite), signed, p.constant(float("nan")))
-        result = p.add("where", p.add("lt", x, zero), of_negative, size)
+        is_real = p.add("or", p.add("or", is_whole, is_infinite), p.add("not", p.add("lt", x, zero)))
+        signed = p.add("where", is_odd, p.add("copysign", size, x), size)
+        result = p.add("where", is_real, signed, p.constant(float("nan")))
         return p.add("where", p.add("eq", y, zero), one, result)
 
     def _power_below(self, x: int, y: int) -> int:

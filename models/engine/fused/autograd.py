@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from thalweg.models.engine.eager import together
-from thalweg.models.engine.fused.plan import START, STATIC, Plan, backward_kernel, forward_kernel, plan_of
+from thalweg.models.engine.fused.plan import (
+    START,
+    STATIC,
+    Plan,
+    Reach,
+    backward_kernel,
+    forward_kernel,
+    plan_of,
+    way_back,
+)
 from thalweg.models.engine.fused.program import Program
 from thalweg.models.engine.fused.segments import Segments, cut
 from thalweg.models.engine.fused.target import Arrays, Target
+from thalweg.models.engine.fused.tracing import UnsupportedOperation
 from thalweg.models.engine.request import Over
 
 
@@ -49,10 +58,23 @@ def simulate(task: Task, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
     States come in the order of the inputs.
     """
+    if task.over is None and 2 * len(task.state_days) > task.days - task.warmup:
+        return _chosen_from_series(task, tensors)
     if torch.is_grad_enabled() and any(_needed(task, [t.requires_grad for t in tensors])):
         results: tuple[Tensor, ...] = _Fused.apply(task, *tensors)  # type: ignore[no-untyped-call]
         return results
     return _forward(task, tensors, ())[0]
+
+
+def _chosen_from_series(task: Task, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Take the states of most days out of their series, for each day alone takes a kernel's call."""
+    more = tuple(name for name in task.states if name not in task.outputs)
+    whole = replace(task, outputs=(*task.outputs, *more), state_days=())
+    results = simulate(whole, tensors)
+    series, final = dict(zip(whole.outputs, results, strict=False)), results[len(whole.outputs) :]
+    days = torch.tensor(task.state_days, device=tensors[0].device)
+    on_days = (series[name].index_select(0, days) for name in task.states)
+    return (*results[: len(task.outputs)], *final, *on_days)
 
 
 def _needed(task: Task, required: Sequence[bool]) -> tuple[str, ...]:
@@ -76,12 +98,17 @@ class _Fused(torch.autograd.Function):
         return results
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *given: Tensor | None) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise UnsupportedOperation(
+                "the fused backend gives first derivatives alone, and create_graph=True asks for the second; "
+                'simulate with backend="eager"'
+            )
         number = len(ctx.task.inputs)
         if all(g is None for g in given):
             return (None,) * (1 + number)
-        kept, tensors = ctx.saved_tensors[:-number], ctx.saved_tensors[-number:]
+        saved = ctx.saved_tensors  # read once: torch.utils.checkpoint allows no more
+        kept, tensors = saved[:-number], saved[-number:]
         way = _WayBack(ctx.task, ctx.plan, tensors, given, one=len(ctx.segments.spans) == 1)
         way.run(ctx.segments, kept)
         return (None, *(way.gradients.get(name) for name in ctx.task.inputs))
@@ -177,13 +204,13 @@ class _WayBack:
                 self._take_series(f"given.{name}", gradient)
         self.carried = dict(zip(plan.states, given[number : number + states], strict=True))
         self.on_days = dict(zip(plan.states, given[number + states :], strict=False))
-        self.gradients = {
-            name: task.target.empty(tuple(tensor.shape), tensor)
-            if tensor.dim() == 3
-            else tensor.new_zeros(task.shape)
-            for name, tensor in self.tensors.items()
-            if name in plan.needed
-        }
+        fixed = [name for name in plan.needed if self.tensors[name].dim() == 2]
+        zeros = tensors[0].new_zeros((len(fixed), *task.shape)).unbind(0)  # asked for at once
+        self.gradients = dict(zip(fixed, zeros, strict=True))
+        for name in plan.needed:
+            if name not in self.gradients:
+                tensor = self.tensors[name]
+                self.gradients[name] = task.target.empty(tuple(tensor.shape), tensor)
 
     def _take_series(self, name: str, gradient: Tensor) -> None:
         if self.task.over is not None:
@@ -218,33 +245,46 @@ class _WayBack:
                     self.carried[name] = gradient[place] if before is None else before + gradient[place]
 
     def _segment(self, span: range, record: Tensor) -> None:
+        """Go back through a segment: its last days apart where other states have a gradient on them."""
+        present = tuple(name for name in self.plan.states if self.carried[name] is not None)
+        stop = len(span)
+        for days, reach in way_back(self.plan, tuple(self.kinds.items()), present, len(span)):
+            some = slice(stop - days, stop)
+            if some.start == 0 and self.one:
+                wanted = tuple(name for name in reach.finished if name in self.plan.needed)
+                reach = replace(reach, finished=wanted)
+            self._stretch(span[some], self.task.target.days_of(record, some), reach)
+            stop = some.start
+
+    def _lanes(self, names: Sequence[str], like: Tensor) -> Arrays:
+        """Give memory for ``(site, component)`` of each name, asked for at once."""
+        together = self.task.target.empty((len(names), *self.task.shape), like)
+        return dict(zip(names, together.unbind(0), strict=True))
+
+    def _stretch(self, span: range, record: Tensor, reach: Reach) -> None:
         task, plan = self.task, self.plan
         rows = slice(span.start - task.warmup, span.stop - task.warmup)
         arrays = {**self.arrays, **_of_days(self.arrays, plan, span), "record": record}
         arrays |= {name: self.arrays[name][rows] for name in self.kinds}
-        started = [n for n in plan.states if not self.one or self.carried[n] is not None]
-        finished = [n for n in plan.states if not self.one or n in plan.needed]
-        for name in started:
-            before = self.carried[name]
-            start = record.new_zeros(task.shape) if before is None else before.expand(task.shape).contiguous()
-            arrays[f"start.given.{name}"] = start
-        after = {name: task.target.empty(task.shape, record) for name in finished}
+        for name, gradient in self.carried.items():
+            if gradient is not None:
+                arrays[f"start.given.{name}"] = gradient.expand(task.shape).contiguous()
+        after = self._lanes(reach.finished, record)
         arrays |= {f"end.given.{name}": t for name, t in after.items()}
-        passing: Arrays = {}
-        for name, gradient in self.gradients.items():
-            if name in plan.states:
-                continue
-            if gradient.dim() == 2:
+        series = {name: g for name, g in self.gradients.items() if name not in plan.states}
+        passing = self._lanes([name for name, gradient in series.items() if gradient.dim() == 2], record)
+        for name, gradient in series.items():
+            if name in passing:
                 arrays[f"start.sum.gradient.{name}"] = gradient
-                arrays[f"gradient.{name}"] = passing[name] = task.target.empty(task.shape, record)
+                arrays[f"gradient.{name}"] = passing[name]
             elif _is_shared(task, gradient):
                 passing[name] = task.target.empty((len(span), *task.shape), record)
                 arrays[f"gradient.{name}"] = passing[name]
             else:
                 arrays[f"gradient.{name}"] = gradient[span.start : span.stop]
-        kernel = backward_kernel(plan, tuple(self.kinds.items()), tuple(started), tuple(finished))
+        kernel = backward_kernel(plan, tuple(self.kinds.items()), reach)
         task.target.run(kernel, arrays, len(span), task.shape)
-        self.carried |= after
+        self.carried = {name: after.get(name) for name in plan.states}
         for name, found in passing.items():
             if found.dim() == 2:
                 self.gradients[name] = found

@@ -17,6 +17,7 @@ from thalweg.models.engine.fused.frame import VECTORS_PER_UNIT
 from thalweg.models.engine.fused.kernel import March, write
 from thalweg.models.engine.fused.target import Compiled
 
+WORK_OF_A_THREAD = 500  # vectors times days, of a tenth of a millisecond or so; for less none is woken
 MUCH_MEMORY = 4 << 20  # bytes; below, numpy asks for no huge pages
 
 
@@ -42,6 +43,10 @@ class Cpu:
         """Give ``(vector, day, state, lane of the vector)``: a vector's days lie side by side."""
         return self._vectors(lanes), days, states, self.vector.width
 
+    def days_of(self, record: Tensor, days: slice) -> Tensor:
+        """Give the record of some of its days."""
+        return record[:, days]
+
     def empty(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Give memory; much of it from numpy, which asks for huge pages: a tenth of the time to touch it."""
         if math.prod(shape) * like.element_size() < MUCH_MEMORY:
@@ -57,8 +62,9 @@ class Cpu:
         self, compiled: Compiled, arrays: Mapping[str, Tensor], days: int, shape: tuple[int, int]
     ) -> None:
         """Run a kernel on as many threads as torch uses."""
-        lanes, threads = shape[0] * shape[1], torch.get_num_threads()
+        lanes = shape[0] * shape[1]
         vectors = self._vectors(lanes)
+        threads = min(torch.get_num_threads(), 1 + days * vectors // WORK_OF_A_THREAD)
         per_unit = _vectors_per_unit(vectors, threads)
         units = -(-vectors // per_unit)
         numbers = {
@@ -70,16 +76,22 @@ class Cpu:
             "vectors_per_unit": per_unit,
         }
         values = []
-        for argument in compiled.arguments[1:]:
-            what, _, name = argument.partition(".")
-            if what == "at":
+        for kind, name in _split(compiled.arguments):
+            if kind == "at":
                 values.append(arrays[name].data_ptr())
             else:
-                values.append(arrays[name].stride(0) if what == "stride" else numbers[argument])
+                values.append(arrays[name].stride(0) if kind == "stride" else numbers[name])
         native.run(compiled.run, values, min(threads, units), arrays)
 
     def _vectors(self, lanes: int) -> int:
         return -(-lanes // self.vector.width)
+
+
+@functools.cache
+def _split(arguments: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Give the kind and the name of each argument after the counter of units."""
+    parts = (argument.partition(".") for argument in arguments[1:])
+    return tuple((kind, name) if name else ("", kind) for kind, _, name in parts)
 
 
 def cpu_for(single: bool, lanes: int) -> Cpu:

@@ -13,7 +13,7 @@ PREDICATES = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "
 BINARY = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 INTRINSICS = {
     **{name: name for name in ("sqrt", "floor", "ceil", "trunc", "rint", "fma", "minimum", "maximum")},
-    "abs": "fabs",
+    **{"abs": "fabs", "copysign": "copysign"},
 }
 
 

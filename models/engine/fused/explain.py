@@ -10,7 +10,7 @@ from thalweg.models.engine.fused.cuda import kernel as cuda
 from thalweg.models.engine.fused.cuda.gpu import Gpu
 from thalweg.models.engine.fused.emit import Vector
 from thalweg.models.engine.fused.kernel import write
-from thalweg.models.engine.fused.plan import START, STATIC, plan_of
+from thalweg.models.engine.fused.plan import START, STATIC, Reach, plan_of
 from thalweg.models.engine.fused.program import Program
 from thalweg.models.process import ProcessModel, names
 
@@ -51,11 +51,13 @@ def explain(process: ProcessModel, width: int = 8) -> dict[str, str]:
     program = program_of(process, torch.float32)
     fluxes = tuple(f"flux.{name}" for name in names(process.fluxes))
     parameters = tuple(f"parameter.{name}" for name in names(process.parameters))
+    states = tuple(f"state.{name}" for name in names(process.states))
     inputs = (
         *((f"forcing.{name}", "lane") for name in names(process.forcings)),
         *((name, STATIC) for name in parameters),
-        *((f"state.{name}", START) for name in names(process.states)),
+        *((name, START) for name in states),
     )
+    reach = Reach(started=(), live=states, finished=())
     vector = Vector(single=True, width=width)
     given = tuple((f"given.{name}", "lane") for name in fluxes)
     cpu = plan_of(program, inputs, fluxes, parameters, Cpu(vector))
@@ -63,7 +65,7 @@ def explain(process: ProcessModel, width: int = 8) -> dict[str, str]:
     return {
         "step": listing(program),
         "forward": write(cpu.forward_march(), vector).text,
-        "backward": write(cpu.backward_march(given, (), ()), vector).text,
+        "backward": write(cpu.backward_march(given, reach), vector).text,
         "forward.gpu": cuda.write(gpu.forward_march(), single=True).text,
-        "backward.gpu": cuda.write(gpu.backward_march(given, (), ()), single=True).text,
+        "backward.gpu": cuda.write(gpu.backward_march(given, reach), single=True).text,
     }

@@ -176,10 +176,10 @@ class _Writer(SeriesFrame):
         if not march.recorded:
             return {}
         row, number, offset = self.fresh(), self.fresh(), self.fresh()
-        line(f"{row} = mul i64 %{loop}.vector, {self.argument('days')}")
-        line(f"{number} = add i64 {row}, %today")
-        line(f"{offset} = mul i64 {number}, {len(march.recorded)}")
-        today = self.address(self.argument("at.record"), offset, self.vector.name)
+        line(f"{row} = mul i64 %{loop}.vector, {self.argument('stride.record')}")
+        line(f"{number} = mul i64 %today, {len(march.recorded) * self.vector.width}")
+        line(f"{offset} = add i64 {row}, {number}")
+        today = self.address(self.argument("at.record"), offset)
         found = {}
         for place, name in enumerate(march.recorded):
             pointer = self.address(today, place, self.vector.name)

@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from thalweg.models.engine.fused.kernel import March
 from thalweg.models.engine.fused.passes import lowered
-from thalweg.models.engine.fused.program import Program
+from thalweg.models.engine.fused.program import CONDITIONS, Program
 from thalweg.models.engine.fused.target import Compiled, Target
 
 # How an input lies in memory: see `March` for the layouts of series.
 STATIC, START = "static", "start"
 
 Kinds = tuple[tuple[str, str], ...]
+
+# What gives a finite number for finite ones, unless it overflows.
+TAME = CONDITIONS | {
+    *("input", "constant", "zero", "add", "sub", "mul", "neg", "abs", "where", "minimum", "maximum"),
+    *("floor", "ceil", "trunc", "rint"),
+}
+# Days at the end that may each have a kernel of their own on the way back.
+FEW = 2
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The states whose gradient is there on some days of the way back.
+
+    Attributes
+    ----------
+    started : it comes from the day after these days.
+    live : it is there at the end of each of these days.
+    finished : it goes on to the day before them.
+    """
+
+    started: tuple[str, ...]
+    live: tuple[str, ...]
+    finished: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,25 +111,20 @@ class Plan:
             summed=(),
         )
 
-    def backward_march(self, given: Kinds, started: tuple[str, ...], finished: tuple[str, ...]) -> March:
+    def backward_march(self, given: Kinds, reach: Reach) -> March:
         """Give the march back from the last day.
 
         Parameters
         ----------
         given : gradients of the outputs with their layouts, ``given.flux.*`` and ``given.state.*``;
             those that are not among them are absent.
-        started : states after the last day whose gradient is given, ``state.*``.
-        finished : states before the first day whose gradient is wanted.
+        reach : the states whose gradient is carried.
         """
-        carried = tuple((f"given.{n}", f"gradient.{n}") for n in self.states)
+        passed_on = {*reach.live, *reach.finished}
+        carried = tuple((f"given.{n}", f"gradient.{n}") for n in self.states if n in passed_on)
         wanted = tuple(f"gradient.{n}" for n in self.needed if n not in self.states)
-        present = {name for name, _ in given}
-        absent = [
-            str(n.value)
-            for n in self.program.nodes
-            if n.operation == "input" and str(n.value).startswith("given.flux.") and n.value not in present
-        ]
-        special = self.program.specialised((*(out for _, out in carried), *wanted), absent)
+        outputs = (*(out for _, out in carried), *wanted)
+        special = self.program.specialised(outputs, self._absent(given, reach.live))
         program, loose = lowered(special, self.target.single)
         used = program.inputs_of(program.outputs.values())
         static = self.named(STATIC)
@@ -117,13 +137,31 @@ class Plan:
                 item for item in (*self.series, *given) if item[0] in used and item[0] not in dict(carried)
             ),
             carried=carried,
-            started=tuple(f"given.{n}" for n in started),
-            finished=tuple(f"given.{n}" for n in finished),
+            started=tuple(f"given.{n}" for n in reach.started),
+            finished=tuple(f"given.{n}" for n in reach.finished),
             added=tuple(item for item in given if item[0] in dict(carried)),
             recorded=self.recorded,
             stored=tuple(w for w in wanted if w.removeprefix("gradient.") not in static),
             summed=tuple(w for w in wanted if w.removeprefix("gradient.") in static),
         )
+
+    def reached(self, given: Kinds, live: Iterable[str]) -> frozenset[str]:
+        """Give the states at the start of a day whose gradient is not absent, by those at its end."""
+        outputs = {f"gradient.{name}": name for name in self.states}
+        special = self.program.specialised(outputs, self._absent(given, live))
+        return frozenset(
+            outputs[name] for name, i in special.outputs.items() if special.nodes[i].operation != "zero"
+        )
+
+    @functools.cached_property
+    def is_tame(self) -> bool:
+        """Tell whether no slope can be infinite where inputs are finite."""
+        outputs = (self.program.outputs[f"gradient.{name}"] for name in {*self.needed, *self.states})
+        return all(self.program.nodes[i].operation in TAME for i in self.program.reachable(outputs))
+
+    def _absent(self, given: Kinds, live: Iterable[str]) -> set[str]:
+        gradients = {f"given.{name}" for name in self.program.outputs if not name.startswith("gradient.")}
+        return gradients - {name for name, _ in given} - {f"given.{name}" for name in live}
 
 
 @functools.lru_cache(maxsize=256)
@@ -141,8 +179,46 @@ def forward_kernel(plan: Plan) -> Compiled:
 
 
 @functools.lru_cache(maxsize=256)
-def backward_kernel(
-    plan: Plan, given: Kinds, started: tuple[str, ...], finished: tuple[str, ...]
-) -> Compiled:
+def backward_kernel(plan: Plan, given: Kinds, reach: Reach) -> Compiled:
     """Give the kernel back, compiled; see :meth:`Plan.backward_march` for the arguments."""
-    return plan.target.compile(plan.backward_march(given, started, finished))
+    return plan.target.compile(plan.backward_march(given, reach))
+
+
+@functools.lru_cache(maxsize=256)
+def way_back(plan: Plan, given: Kinds, started: tuple[str, ...], days: int) -> tuple[tuple[int, Reach], ...]:
+    """Cut the way back over some days where the states that have a gradient change, the last days first.
+
+    A gradient that nothing gives is absent, as it is to autograd, and not the number 0, whose product with
+    an infinite slope is not a number. Which are there changes in the last days alone. Where no slope can
+    be infinite, and beyond the last :data:`FEW` days, 0 stands for those that come with an earlier day.
+
+    Parameters
+    ----------
+    given : see :meth:`Plan.backward_march`.
+    started : states after the last day whose gradient is given.
+
+    Returns
+    -------
+    Numbers of days and what is reached on each of them.
+    """
+    added = frozenset(name.removeprefix("given.") for name, _ in given).intersection(plan.states)
+
+    def in_order(states: Iterable[str]) -> tuple[str, ...]:
+        some = frozenset(states)
+        return tuple(name for name in plan.states if name in some)
+
+    found: list[tuple[int, Reach]] = []
+    while days > 0:
+        live = added.union(started)
+        after = plan.reached(given, live)
+        steady = added | after == live
+        if not steady and (plan.is_tame or len(found) == FEW):
+            while not after <= live:
+                live |= after
+                after = plan.reached(given, live)
+            steady = True
+        reach = Reach(started, in_order(live), in_order(after))
+        found.append((days if steady else 1, reach))
+        days -= found[-1][0]
+        started = reach.finished
+    return tuple(found)

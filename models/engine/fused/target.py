@@ -40,6 +40,9 @@ class Target(Protocol):
     def record_shape(self, days: int, states: int, lanes: int) -> tuple[int, ...]:
         """Give the shape of the record of ``states`` states at the start of each of some days."""
 
+    def days_of(self, record: Tensor, days: slice) -> Tensor:
+        """Give the record of some of its days."""
+
     def empty(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Give memory for an array of the type and on the device of ``like``."""
 

@@ -69,7 +69,9 @@ def trace(process: ProcessModel, dtype: torch.dtype) -> Program:
 
 def _trace(process: ProcessModel, dtype: torch.dtype, shape: tuple[int, int]) -> Program:
     recorder = _Recorder(process, dtype, shape)
-    with torch.inference_mode(False), torch.enable_grad():
+    # The caller's hooks, such as those of torch.utils.checkpoint, are not for these tensors.
+    hooks = torch.autograd.graph.saved_tensors_hooks(_as_it_is, _as_it_is)
+    with torch.inference_mode(False), torch.enable_grad(), hooks:
         leaves = _examples(process, dtype, shape)
         named = {f"{kind}.{name}": t for kind, group in leaves.items() for name, t in group.items()}
         for name, tensor in named.items():
@@ -92,6 +94,10 @@ def _trace(process: ProcessModel, dtype: torch.dtype, shape: tuple[int, int]) ->
         _record_results(recorder, results)
         _record_derivative(recorder, named, results)
     return recorder.program
+
+
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
 
 
 def _examples(
@@ -206,6 +212,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         entry = _entry(operation)
         if entry is None:
             raise self.error(f"uses {operation}, which the fused backend does not know", backward_hint=True)
+        if self._is_settled(result, args):
+            # No input is in it: torch has computed it, in the type of numbers that it has.
+            self._remember(result, self.program.constant(result.item()))
+            return result
         options = {k: self._argument(v) for k, v in kwargs.items() if k not in WITHOUT_EFFECT}
         try:
             index = entry(self.program, *(self._argument(a) for a in args), **options)
@@ -255,8 +265,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _check_result(self, operation: str, result: Any, args: tuple[Any, ...]) -> None:
         if not isinstance(result, Tensor):
             raise self.error(f"uses {operation}, which gives no single tensor")
-        from_many = any(isinstance(a, Tensor) and a.shape == self.shape for a in args)
-        if result.numel() == 1 and not from_many:
+        if self._is_settled(result, args):
             return
         if result.shape != self.shape:
             raise self.error(
@@ -266,6 +275,10 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             )
         if result.dtype not in (self.dtype, torch.bool):
             raise self.error(f"uses {operation}, which changes numbers from {self.dtype} to {result.dtype}")
+
+    def _is_settled(self, result: Tensor, args: tuple[Any, ...]) -> bool:
+        """Tell whether a result is one number for all sites."""
+        return result.numel() == 1 and not any(isinstance(a, Tensor) and a.shape == self.shape for a in args)
 
     def _place(self) -> str:
         frame = _frame_of(self._code)

@@ -18,7 +18,7 @@ INFIX = {
 }
 CALLS = {
     **{"abs": "tl.abs", "floor": "tl.floor", "ceil": "tl.ceil", "where": "tl.where", "fma": "fma"},
-    **{"rint": "libdevice.rint", "trunc": "libdevice.trunc"},
+    **{name: f"libdevice.{name}" for name in ("rint", "trunc", "copysign")},
     **{f"call.{name}": f"libdevice.{name}" for name in LIBRARY},
 }
 

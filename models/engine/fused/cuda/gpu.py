@@ -48,6 +48,10 @@ class Gpu:
         """Give ``(day, warp, state, lane of the warp)``: one address a day, and whole rows of a warp."""
         return days, -(-lanes // WARP), states, WARP
 
+    def days_of(self, record: Tensor, days: slice) -> Tensor:
+        """Give the record of some of its days."""
+        return record[days]
+
     def empty(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Give memory from torch's pool for the device."""
         return like.new_empty(shape)

@@ -40,6 +40,11 @@ def trunc(x: Block) -> Block:
     return _like(x, np.trunc(x.handle.data))
 
 
+def copysign(x: Block, y: Block) -> Block:
+    """Give x with the sign of y."""
+    return _like(x, np.copysign(x.handle.data, y.handle.data))
+
+
 def _from_torch(name: str) -> Callable[..., Block]:
     function = getattr(torch, name)
 

@@ -195,6 +195,8 @@ class _Writer:
         """
         line = self.line
         line(f"once = tl.minimum({self.argument('days')}, 1)")
+        if not into and not self.read:
+            return
         line(f"nothing = {self.emitter.full(0.0)}")
         for name, value in into.items():
             line(f"lane_{plain(name)} = {self.argument(f'at.{name}')} + lane")
