@@ -91,9 +91,9 @@ def write_for_peers(store: Path, file: Path) -> None:
     np.savez(file, forcings=cube, target=np.ascontiguousarray(data.observed.numpy().T), first=TRAIN[0])
 
 
-def stream(store: str) -> None:
+def stream(store: str, memory: float) -> None:
     """Draw every window of one pass over a store that does not fit, then train a small network on it."""
-    data = prepare(store, 1.0, MANY_TRAIN, MANY_TEST).training(365, 365)
+    data = prepare(store, memory, MANY_TRAIN, MANY_TEST).training(365, 365)
     assert isinstance(data, StreamedData)
     batches = Streamed(data, 365, 365, 64, 0)
     seen, begun = 0, time.perf_counter()

@@ -26,6 +26,7 @@ st.navigation(
         st.Page("views/runs.py", title="Runs", icon=":material/stacks:", default=True),
         st.Page("views/skill.py", title="Skill", icon=":material/analytics:"),
         st.Page("views/site.py", title="Site", icon=":material/show_chart:"),
+        st.Page("views/data.py", title="Data", icon=":material/database:"),
     ],
     position="top",
 ).run()

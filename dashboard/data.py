@@ -15,6 +15,7 @@ import streamlit as st
 from thalweg.dashboard.look import FLOORS
 from thalweg.dashboard.measures import measures
 from thalweg.evaluation.summary import summarize
+from thalweg.storage import looks
 from thalweg.storage.results import Run, collect_metrics, collect_runs, find_runs
 
 Stamp = tuple[int, ...]
@@ -50,6 +51,7 @@ class Card:
     seconds: float | None
     updated: pd.Timestamp | None
     message: str
+    store: str
     snapshot: str
     test_start: str
     test_end: str
@@ -94,6 +96,12 @@ def model_names(runs: Iterable[Card]) -> tuple[list[str], list[str]]:
 def metrics(runs: Iterable[Card]) -> tuple[pd.DataFrame, list[str]]:
     """Metrics of these runs, one row a run and test site, and what could not be read of them."""
     return _metrics(tuple(run.source for run in runs))
+
+
+def test_looks(runs: Iterable[Card]) -> str:
+    """How often the test parts of these runs were looked at, in words."""
+    tests = {test for run in runs for test in _tests(run.path, run.stamp)}
+    return str(looks.count(root(), tests))
 
 
 @st.cache_data(max_entries=500, show_spinner="Summarising skill …")
@@ -179,8 +187,14 @@ def _cards(folder: str, stamps: tuple[tuple[str, Stamp], ...]) -> list[Card]:
 @st.cache_data(max_entries=20, show_spinner="Reading metrics …")
 def _metrics(runs: tuple[tuple[str, Stamp], ...]) -> tuple[pd.DataFrame, list[str]]:
     opened = [Run(Path(path)) for path, _ in runs]
+    looks.shown(root(), opened, "dashboard")
     table = collect_metrics(opened)
     return table, [f"{run.id}: {problem}" for run in opened for problem in run.problems]
+
+
+@st.cache_data(max_entries=5000, show_spinner=False)
+def _tests(path: str, stamp: Stamp) -> list[str]:
+    return looks.tests_of([Run(Path(path))])
 
 
 def _card(run: Run, stamp: Stamp) -> Card:
@@ -212,6 +226,7 @@ def _card(run: Run, stamp: Stamp) -> Card:
         seconds=float(total) if isinstance(total, (int, float)) else None,
         updated=_time(status.get("updated")),
         message=str(status.get("message") or ""),
+        store=str(manifest.get("store") or ""),
         snapshot=str(manifest.get("snapshot") or ""),
         test_start=str(test.get("start") or ""),
         test_end=str(test.get("end") or ""),

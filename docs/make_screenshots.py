@@ -95,7 +95,7 @@ def main() -> None:
             context = browser.new_context(
                 viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=theme, device_scale_factor=1.5
             )
-            for name, path in (("runs", ""), ("skill", "skill"), ("site", "site")):
+            for name, path in (("runs", ""), ("skill", "skill"), ("site", "site"), ("data", "data")):
                 page = context.new_page()
                 page.goto(f"{address}/{path}?{query}")
                 settle(page)

@@ -60,14 +60,21 @@ def _log(repository: Repository, options: Namespace) -> None:
     if not rows:
         console().print(f"{repository.location}: no version yet")
         return
-    shown = table("snapshot", "written (UTC)", "tags", "what")
+    numbers = ("sites", "kept out", "changed")
+    shown = table("snapshot", "written (UTC)", "tags", "last day", *numbers, "what", right=numbers)
     for number, row in enumerate(rows):
         state = "" if row.current else "rolled back"
         names = [name for name in row.tags if not name.startswith(versions.ROLLED_BACK)]
         if row.current and not any(before.current for before in rows[:number]):
             names.insert(0, "main")
         message = f"{row.message} ({state})" if state else row.message
-        shown.add_row(row.snapshot[:SHORT], f"{row.written:%Y-%m-%d %H:%M:%S}", ", ".join(names), message)
+        shown.add_row(
+            row.snapshot[:SHORT],
+            f"{row.written:%Y-%m-%d %H:%M:%S}",
+            ", ".join(names),
+            *(str(row.properties.get(key, "")) for key in ("last", "sites", "quarantined", "changed")),
+            message,
+        )
     console().print(shown)
 
 
@@ -89,12 +96,14 @@ def _difference_lines(found: Difference) -> list[str]:
     if found.period_before != found.period_after:
         lines.append(f"  days: {' to '.join(found.period_before)} became {' to '.join(found.period_after)}")
     lists = {
-        "sites added": found.sites_added,
-        "sites removed": found.sites_removed,
-        "variables added": found.variables_added,
-        "variables removed": found.variables_removed,
+        ("site", "added"): found.sites_added,
+        ("site", "removed"): found.sites_removed,
+        ("variable", "added"): found.variables_added,
+        ("variable", "removed"): found.variables_removed,
     }
-    lines += [f"  {len(names)} {what}: {_some(names)}" for what, names in lists.items() if names]
+    for (kind, what), names in lists.items():
+        if names:
+            lines.append(f"  {plural(len(names), kind)} {what}: {_some(names)}")
     if found.revised:
         lines.append(f"  values differ at {plural(len(found.revised), 'site')}:")
         for site, years in list(found.revised.items())[:SITES_SHOWN]:

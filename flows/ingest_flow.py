@@ -175,7 +175,8 @@ def _artifact(ingest: Ingest, result: Result) -> None:
     from thalweg.storage.store import quality_report
 
     report = quality_report(ingest.location)
-    rows = report.head(ROWS_SHOWN).astype({"first_day": str}).to_dict("records")
+    days = report["first_day"].dt.strftime("%Y-%m-%d").fillna("")
+    rows = report.assign(first_day=days).head(ROWS_SHOWN).to_dict("records")
     name = re.sub(r"[^a-z0-9]+", "-", ingest.location.text.lower()).strip("-")[-60:].strip("-")
     create_table_artifact(
         [{str(key): value for key, value in row.items()} for row in rows],

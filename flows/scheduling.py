@@ -3,90 +3,165 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import multiprocessing
+import os
+import re
+import signal
 import sys
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from thalweg.flows import worker
-from thalweg.flows.ingestion import ingest_file, options_of, read_spec
+from thalweg.flows.ingestion import options_of, read_spec
 from thalweg.flows.prefect_settings import HOME, prefect_settings
-from thalweg.flows.server import server
+from thalweg.flows.server import Server, ServerError, server
 from thalweg.storage.errors import InputError
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from prefect.client.orchestration import PrefectClient
+    from prefect.runner import Runner
     from prefect.schedules import Schedule
 
 SERVER_HOME = HOME.parent / "schedule"  # not the one of runs: its server lives long
+PLAN_SECONDS = 60.0  # a server plans the runs of a new deployment within 5 s
+# Each ingest says how it went in a line of our own, and one that was stopped leaves nothing that matters.
+QUIET = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "CRITICAL",
+    "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",
+}
 
 
-def serve(path: Path, cron: str, timezone: str | None = None) -> int:
+def serve(path: Path, cron: str, timezone: str = "UTC") -> int:
     """Ingest now, which makes up for what was missed, and then by the clock, until stopped.
 
-    While one ingest runs no other is started. Times that pass meanwhile are made up for after it.
+    While one ingest runs no other is started. The times that pass meanwhile are made up for by one after it.
 
     Parameters
     ----------
     path : as :func:`thalweg.flows.ingestion.read_spec` takes it.
     cron : five fields, such as ``0 3 * * *``.
-    timezone : such as ``Europe/Zurich``; UTC when None.
+    timezone : of the cron line, such as ``Europe/Zurich``.
 
     Raises
     ------
     InputError
         When the file, the cron line or the time zone is wrong.
+    ServerError
+        When the Prefect server does not answer, or plans nothing.
     """
-    spec = read_spec(path)
-    options_of(spec)
-    schedule = _schedule(cron, timezone or "UTC")
-    _ingest_now(path)
+    options_of(read_spec(path))
+    schedule = make_schedule(cron, timezone)
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     with server(SERVER_HOME, scheduler=True) as prefect_server:
         prefect_server.wait()
         with prefect_settings(prefect_server, SERVER_HOME):
-            from prefect.types.entrypoint import EntrypointType
-
-            from thalweg.flows.scheduled import scheduled_ingest
-
-            print(
-                f"{path}: next at {_next(cron, timezone or 'UTC')}; Ctrl-C ends it",
-                file=sys.stderr,
-                flush=True,
-            )
-            scheduled_ingest.serve(
-                name=path.stem,
-                schedules=[schedule],
-                limit=1,
-                parameters={"spec": str(path), "directory": str(Path.cwd())},
-                entrypoint_type=EntrypointType.MODULE_PATH,
-                print_starting_message=False,
-            )
-    return 0
+            return asyncio.run(_serve(path, schedule, prefect_server))
 
 
-def _ingest_now(path: Path) -> None:
-    """Ingest; a failure is told, and does not end the schedule: the next time may go well."""
-    try:
-        print(ingest_file(path).text(), flush=True)
-    except Exception as error:
-        print(worker.reason(error), file=sys.stderr, flush=True)
+def make_schedule(cron: str, timezone: str) -> Schedule:
+    """Give Prefect's schedule.
 
-
-def _schedule(cron: str, timezone: str) -> Schedule:
+    Raises
+    ------
+    InputError
+        When the cron line or the time zone is wrong.
+    """
     from prefect.schedules import Cron
+    from prefect.server.schemas.schedules import CronSchedule
 
     try:
         ZoneInfo(timezone)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OSError):
         raise InputError(f"--timezone {timezone}: unknown; write one such as Europe/Zurich") from None
     try:
-        _next(cron, timezone)
+        following = asyncio.run(CronSchedule(cron=cron, timezone=timezone).get_dates(1))
     except ValueError:
-        raise InputError(f'--cron "{cron}": wrong; write five fields, such as "0 3 * * *"') from None
+        following = []
+    if not following or len(cron.split()) != 5:
+        raise InputError(f'--cron "{cron}": wrong; write five fields, such as "0 3 * * *"')
     return Cron(cron, timezone=timezone)
 
 
-def _next(cron: str, timezone: str) -> str:
-    from prefect.server.schemas.schedules import CronSchedule
+def deployment_name(path: Path) -> str:
+    """Give the name that a file's deployment has on a server: another one for the same name elsewhere."""
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', path.stem)}-{digest}"
 
-    following = asyncio.run(CronSchedule(cron=cron, timezone=timezone).get_dates(1))[0]
-    return f"{following:%Y-%m-%d %H:%M} {timezone}"
+
+async def _serve(path: Path, schedule: Schedule, prefect_server: Server) -> int:
+    """Serve the flow until a signal comes, and give the exit code."""
+    from prefect import get_client
+    from prefect.runner import Runner
+    from prefect.types.entrypoint import EntrypointType
+
+    from thalweg.flows.scheduled import scheduled_ingest
+
+    name = deployment_name(path)
+    runner = Runner(name=name, limit=1)
+    deployment = await runner.aadd_flow(
+        scheduled_ingest,
+        name=name,
+        schedules=[schedule],
+        paused=False,
+        parameters={"spec": str(path), "directory": str(Path.cwd())},
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    async with get_client() as client:
+        following = await _first_planned(client, deployment, prefect_server)
+        await client.create_flow_run_from_deployment(deployment)
+    local = following.astimezone(ZoneInfo(schedule.timezone or "UTC"))
+    print(f"{path}: now, and next at {local:%Y-%m-%d %H:%M %Z}; Ctrl-C ends it", file=sys.stderr, flush=True)
+    return await _until_stopped(runner)
+
+
+async def _until_stopped(runner: Runner) -> int:
+    """Run until a signal comes, and give the exit code; an ingest under way is killed, without harm."""
+    running = asyncio.create_task(runner.start())
+    await asyncio.sleep(0)  # it has set a handler of its own, which waits for the ingest
+    came: list[int] = []
+
+    def stop(number: int) -> None:
+        came.append(number)
+        for child in multiprocessing.active_children():
+            child.kill()
+        running.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    with suppress(asyncio.CancelledError):
+        await running
+    return 128 + came[0] if signal.SIGTERM in came else 0
+
+
+async def _first_planned(client: PrefectClient, deployment: UUID, prefect_server: Server) -> datetime:
+    """Give the time of the first run that the server has planned.
+
+    A server whose scheduler does not work says so in its log alone: nothing would ever be ingested.
+    """
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    planned = FlowRunFilter.model_validate(
+        {
+            "deployment_id": {"any_": [deployment]},
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+            "expected_start_time": {"after_": datetime.now(UTC)},
+        }
+    )
+    deadline = time.monotonic() + PLAN_SECONDS
+    while time.monotonic() < deadline:
+        runs = await client.read_flow_runs(
+            flow_run_filter=planned, sort=FlowRunSort.EXPECTED_START_TIME_ASC, limit=1
+        )
+        if runs and runs[0].expected_start_time is not None:
+            return runs[0].expected_start_time
+        await asyncio.sleep(0.5)
+    raise ServerError(f"the Prefect server at {prefect_server.url} plans no runs; see {prefect_server.log}")

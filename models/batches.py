@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from thalweg.models.inputs import Inputs, cut
-from thalweg.models.sampling import Windows, check_length
+from thalweg.models.sampling import ObservedStarts, Windows, check_length
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,15 @@ class TrainingData:
     Attributes
     ----------
     inputs : drivers of all sites over warm-up and training days.
-    observed : ``(time, site)`` (mm/day); NaN where missing and on days before the training part.
+    observed : ``(time, site)`` (mm/day); NaN where missing and on days that are not of the training part.
     deviation : ``(site,)`` standard deviation of the observed training flow (mm/day).
+    sparse : whether only some days are of the training part: windows without any are then not drawn.
     """
 
     inputs: Inputs
     observed: Tensor
     deviation: Tensor
+    sparse: bool = False
 
     @property
     def attributes(self) -> Tensor:
@@ -133,7 +135,7 @@ class InMemory:
 
     def __init__(self, data: TrainingData, window: int, warmup: int, batch_sites: int, seed: int) -> None:
         self.data, self.window, self.warmup = data, window, warmup
-        self.windows = Windows(data.observed, window, warmup, batch_sites, seed)
+        self.windows = Windows(data.observed, window, warmup, batch_sites, seed, sparse=data.sparse)
         self.steps_per_pass = self.windows.steps_per_pass
 
     def draw(self) -> Batch:
@@ -253,7 +255,11 @@ class Streamed:
         count = len(self._sites(turn, number))
         rounds = [torch.randperm(count, generator=generator) for _ in range(self.rounds)]
         sites = torch.cat(rounds)
-        starts = torch.randint(self.last_start + 1, (len(sites),), generator=generator)
+        assert self.block is not None  # its tickets are made when it has been read
+        if self.block.sparse:
+            starts = ObservedStarts(self.block.observed, self.window, self.warmup).draw(sites, generator)
+        else:
+            starts = torch.randint(self.last_start + 1, (len(sites),), generator=generator)
         batches = max(1, round(len(sites) / self.batch))
         return list(zip(sites.tensor_split(batches), starts.tensor_split(batches), strict=True))
 

@@ -82,11 +82,18 @@ class _Windows(Mapping[str, Tensor]):
 def cut(series: Tensor, sites: Tensor, starts: Tensor, length: int) -> Tensor:
     """Cut one window of ``length`` days per site out of ``(time, site)`` or ``(time, site, variable)``.
 
-    It is fastest where a site's days lie side by side in memory: a window is then copied as a whole.
+    It is fastest where a site's days lie side by side in memory: a window is then copied as a whole. Windows
+    of several variables then lie one after the other; those of one lie day by day, as process models go.
     """
-    days, width = series.shape[0], series.shape[2:].numel()
-    if series.dim() == 3 and series.stride(2) == 1 and series.stride(0) == width:
-        whole = (days - length + 1, series.shape[1], length * width)
-        rows = series.as_strided(whole, (width, series.stride(1), 1))[starts, sites]
-        return rows.view(len(sites), length, width).transpose(0, 1).contiguous()
-    return series.unfold(0, length, 1)[starts, sites].movedim(-1, 0).contiguous()
+    days, count = series.shape[:2]
+    width = series.shape[2:].numel()
+    lie_together = series.stride(0) == width and series.stride(1) % width == 0
+    if lie_together and (series.dim() == 2 or series.stride(2) == 1):
+        # one row a window, from any day of any site: rows overlap, and few of them are asked for
+        step = series.stride(1) // width
+        rows = series.as_strided(((count - 1) * step + days - length + 1, length * width), (width, 1))
+        found = rows.index_select(0, sites * step + starts)
+        found = found.view(len(sites), length, *series.shape[2:]).transpose(0, 1)
+    else:
+        found = series.unfold(0, length, 1)[starts, sites].movedim(-1, 0)
+    return found.contiguous() if series.dim() == 2 else found

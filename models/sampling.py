@@ -18,6 +18,7 @@ class Windows:
     ----------
     observed : ``(time, site)``; NaN where missing. A site without any observation is never drawn.
     window, warmup : days with and before the targets.
+    sparse : whether few days may be observed: see :class:`ObservedStarts`.
 
     Raises
     ------
@@ -25,8 +26,18 @@ class Windows:
         When the record is shorter than warm-up and window, or nothing was observed.
     """
 
-    def __init__(self, observed: Tensor, window: int, warmup: int, batch_sites: int, seed: int) -> None:
+    def __init__(
+        self,
+        observed: Tensor,
+        window: int,
+        warmup: int,
+        batch_sites: int,
+        seed: int,
+        *,
+        sparse: bool = False,
+    ) -> None:
         self.last_start = check_length(observed.shape[0], window, warmup)
+        self.starts = ObservedStarts(observed, window, warmup) if sparse else None
         there = torch.isfinite(observed[warmup:])
         self.sites = torch.nonzero(there.any(0).cpu()).squeeze(-1)
         if len(self.sites) == 0:
@@ -43,7 +54,10 @@ class Windows:
             order = torch.randperm(len(self.sites), generator=self.generator)
             self.queue = torch.cat([self.queue, self.sites[order]])
         sites, self.queue = self.queue[: self.batch], self.queue[self.batch :]
-        starts = torch.randint(self.last_start + 1, (self.batch,), generator=self.generator)
+        if self.starts is None:
+            starts = torch.randint(self.last_start + 1, (self.batch,), generator=self.generator)
+        else:
+            starts = self.starts.draw(sites, self.generator)
         return sites.to(self.device), starts.to(self.device)
 
     def state(self) -> dict[str, Tensor]:
@@ -54,6 +68,36 @@ class Windows:
         """Go on from a :meth:`state`."""
         self.generator.set_state(state["generator"].cpu())
         self.queue = state["queue"].cpu()
+
+
+class ObservedStarts:
+    """Draws the first days of windows that hold an observation, each as likely as any other of its site.
+
+    Where only some years train, most windows would hold nothing to learn from. An observed day is then as
+    likely in a window as any other of its site, but for those less than a window from the record's ends or
+    from other observed days.
+
+    Parameters
+    ----------
+    observed : ``(time, site)``; NaN where missing.
+    window, warmup : days with and before the targets.
+    """
+
+    def __init__(self, observed: Tensor, window: int, warmup: int) -> None:
+        there = torch.isfinite(observed[warmup:]).cpu()
+        before = torch.cat(
+            [torch.zeros(1, there.shape[1], dtype=torch.int32), there.cumsum(0, dtype=torch.int32)]
+        )
+        holds = before[window:] > before[:-window]
+        # how many such windows begin on a day or earlier, ``(site, day)``
+        self.upto = holds.cumsum(0, dtype=torch.int32).T.contiguous()
+
+    def draw(self, sites: Tensor, generator: torch.Generator) -> Tensor:
+        """Give a first day for each of ``sites``, which all have an observation; ``(site,)``."""
+        upto = self.upto[sites]
+        share = torch.rand(len(sites), generator=generator, dtype=torch.float64)
+        number = (share * upto[:, -1]).to(torch.int32) + 1
+        return torch.searchsorted(upto, number.unsqueeze(1)).squeeze(1)
 
 
 def check_length(days: int, window: int, warmup: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from thalweg.models.batches import Batch, StreamedData, TrainingData, make_batches
+from thalweg.models.checkpoint import load_checkpoint, save_checkpoint
 from thalweg.models.losses import LOSSES
 from thalweg.models.model import Model
 
@@ -45,7 +45,8 @@ class TrainingOptions:
 class Epoch:
     """What one epoch came to; ``validation`` is a score, higher is better, NaN without a part.
 
-    ``waiting`` are those of the ``seconds`` in which training waited for its data.
+    ``waiting`` are those of the ``seconds`` in which training waited for its data, ``samples`` the windows
+    that it was shown.
     """
 
     epoch: int
@@ -54,17 +55,19 @@ class Epoch:
     learning_rate: float
     seconds: float
     waiting: float = 0.0
+    samples: int = 0
 
 
 @dataclass
 class Begun:
-    """How far the present epoch is: steps done, the sum of their losses, and the times they took (s)."""
+    """How far the present epoch is: steps and windows done, the sum of losses, the times they took (s)."""
 
     steps: int = 0
     loss: float = 0.0
     learning_rate: float = 0.0
     seconds: float = 0.0
     waiting: float = 0.0
+    samples: int = 0
 
 
 @dataclass
@@ -96,7 +99,11 @@ class Trainer:
     validate : gives a score (higher is better) after each epoch; early stopping and the choice of
         the best weights need it.
     checkpoint : file to write after every ``checkpoint_every`` epochs, and every ``checkpoint_seconds``
-        in the middle of one, and to resume from.
+        in the middle of one, and to resume from; the one before is kept too.
+
+    Attributes
+    ----------
+    resumed : epochs that the checkpoint had.
     """
 
     def __init__(
@@ -118,17 +125,22 @@ class Trainer:
         self.steps = options.steps_per_epoch or self.batches.steps_per_pass
         self.loss = LOSSES[options.loss]()
         self.optimizer = OPTIMIZERS[options.optimizer](model.parameters(), lr=options.learning_rate)  # type: ignore[call-arg]
-        self.schedule = _schedule(self.optimizer, options, self.steps)
+        self.shape = _shape(options, self.steps)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self.shape)
         self.history = History()
         self.device = next(model.parameters()).device
         self.begun = Begun()
         self.saved = time.monotonic()
         self.seed = seed
+        self.resumed = 0
 
-    def fit(self, on_epoch: OnEpoch | None = None) -> History:
+    def fit(self, on_epoch: OnEpoch | None = None, *, retell: bool = False) -> History:
         """Train to the end, from the checkpoint if there is one; load the best weights.
 
-        ``on_epoch`` may return True to stop early.
+        Parameters
+        ----------
+        on_epoch : may return True to stop early.
+        retell : call it first with the epochs of the checkpoint; where it returns True nothing is trained.
 
         Raises
         ------
@@ -138,7 +150,10 @@ class Trainer:
         torch.manual_seed(self.seed)
         self._resume()
         try:
-            self._epochs(on_epoch)
+            # all of them are told, also when an early one is the last wanted
+            told = [on_epoch(epoch) for epoch in self.history.epochs] if retell and on_epoch else []
+            if not any(told):
+                self._epochs(on_epoch)
         finally:
             self.batches.close()
         self.model.load_state_dict(self.history.best_weights)
@@ -180,21 +195,29 @@ class Trainer:
             begun.waiting += time.perf_counter() - started
             value = self._step(batch)
             if not math.isfinite(value):
-                raise DivergenceError(
-                    f"the loss became {value} in epoch {number}, step {begun.steps + 1}: try a training."
-                    f"learning_rate below {begun.learning_rate:g} or a smaller training.gradient_clip"
-                )
+                raise self._diverged(f"the loss became {value} in epoch {number}, step {begun.steps + 1}")
             begun.loss += value
             begun.steps += 1
+            begun.samples += len(batch.deviation)
             begun.seconds += time.perf_counter() - started
             if begun.steps < self.steps and time.monotonic() - self.saved >= self.options.checkpoint_seconds:
                 self._save()
+        # the last step's loss was that of the weights before it
+        if not all(torch.isfinite(weights).all() for weights in self.model.parameters()):
+            raise self._diverged(f"the weights became NaN or infinite in epoch {number}")
         started = time.perf_counter()
         self.model.eval()
         score = math.nan if self.validate is None else self.validate(self.model)
         seconds = begun.seconds + time.perf_counter() - started
         self.begun = Begun()
-        return Epoch(number, begun.loss / self.steps, score, begun.learning_rate, seconds, begun.waiting)
+        loss = begun.loss / self.steps
+        return Epoch(number, loss, score, begun.learning_rate, seconds, begun.waiting, begun.samples)
+
+    def _diverged(self, what: str) -> DivergenceError:
+        return DivergenceError(
+            f"{what}: try a training.learning_rate below {self.begun.learning_rate:g} or a smaller "
+            "training.gradient_clip"
+        )
 
     def _step(self, batch: Batch) -> float:
         prediction = self.model(batch.inputs, self.options.warmup)
@@ -223,16 +246,17 @@ class Trainer:
             "best": [history.best_score, history.best_epoch],
             "best_weights": history.best_weights,
         }
-        save_atomically(content, self.checkpoint)
+        save_checkpoint(content, self.checkpoint)
         self.saved = time.monotonic()
 
     def _resume(self) -> None:
-        if self.checkpoint is None or not self.checkpoint.exists():
+        content = None if self.checkpoint is None else load_checkpoint(self.checkpoint, self.device)
+        if content is None:
             return
-        content = torch.load(self.checkpoint, weights_only=True, map_location=self.device)
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.schedule.load_state_dict(content["schedule"])
+        self._set_rate(self.options.learning_rate)
         self.batches.restore(content["sampler"])
         self.begun = Begun(**content.get("begun", {}))
         torch.set_rng_state(content["random"].cpu())
@@ -241,30 +265,22 @@ class Trainer:
         score, epoch = content["best"]
         epochs = [Epoch(**values) for values in content["epochs"]]
         self.history = History(epochs, score, epoch, content["best_weights"])
+        self.resumed = len(epochs)
 
-
-def save_atomically(content: Any, path: Path) -> None:
-    """Write with ``torch.save`` so that a reader finds the old file or the new one, never a half."""
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    def _set_rate(self, rate: float) -> None:
+        """Go on with the present learning rate, at the place of the schedule that the checkpoint is at."""
+        self.schedule.base_lrs = [rate] * len(self.optimizer.param_groups)
+        for group in self.optimizer.param_groups:
+            group["initial_lr"] = rate
+            group["lr"] = rate * self.shape(self.schedule.last_epoch)
 
 
 def _copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in weights.items()}
 
 
-def _schedule(
-    optimizer: torch.optim.Optimizer, options: TrainingOptions, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """Give the learning-rate schedule, advanced once a step."""
+def _shape(options: TrainingOptions, steps: int) -> Callable[[int], float]:
+    """Give the learning rate at each step, relative to the first."""
     total = max(1, options.epochs * steps)
     shapes: dict[str, Callable[[int], float]] = {
         "constant": lambda step: 1.0,
@@ -272,4 +288,4 @@ def _schedule(
         "cosine": lambda step: 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(step, total) / total)),
         "step": lambda step: 0.5 ** ((3 * step) // total),
     }
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, shapes[options.schedule])
+    return shapes[options.schedule]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from thalweg.storage.attributes import require_attributes
 from thalweg.storage.errors import InputError
 from thalweg.storage.periods import as_date, check_period
+from thalweg.storage.series import as_slice
 from thalweg.storage.sites import neighbours, site_rows
 from thalweg.storage.suggestions import refuse_unknown
 
@@ -93,12 +94,12 @@ def to_arrays(
     cube = np.empty((len(rows), len(forcings), dates.size), dtype=np.float32)
     observed = np.empty((len(rows), dates.size), dtype=np.float32)
     for places, block in neighbours(rows):
-        within, near = rows[places] - block.start, window.isel(site=block)
+        within, into, near = as_slice(rows[places] - block.start), as_slice(places), window.isel(site=block)
         for column, name in enumerate(forcings):
             values = near[name].transpose("site", "time").values[within]
             _refuse_missing(values, name, [sites[place] for place in places], dates)
-            cube[places, column] = values
-        observed[places] = near[target].transpose("site", "time").values[within]
+            cube[into, column] = values
+        observed[into] = near[target].transpose("site", "time").values[within]
     static = read_attributes(dataset, sites, attributes)
     return Arrays(
         cube.transpose(2, 0, 1),

@@ -13,6 +13,7 @@ import google_crc32c
 import numpy as np
 from zarr.storage import WrapperStore
 
+from thalweg.storage import traffic
 from thalweg.storage.errors import InputError
 from thalweg.storage.faults import explained
 from thalweg.storage.location import Location
@@ -46,6 +47,7 @@ class CheckedStore(WrapperStore[Any]):
         """
         with explained(self.location, _what(key)):
             found: Buffer | None = await self._store.get(key, prototype, byte_range)
+        traffic.count(0 if found is None else len(found))
         if found is not None and byte_range is None and CHUNK.fullmatch(key):
             _compare(found, f"{self.location}: {_what(key)}")
         return found

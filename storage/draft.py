@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import xarray as xr
@@ -87,8 +88,14 @@ class Draft:
         self._commit("prepare", {"step": "prepare"}, write)
 
     def fork(self) -> icechunk.ForkSession:
-        """Give a writable session that can be pickled, for a thread or a spawned process."""
-        with explained(self.repository.location):
+        """Give a writable session that can be pickled, for a thread or a spawned process.
+
+        Raises
+        ------
+        MovedError
+            When another process published or abandoned this draft.
+        """
+        with self._while_there():
             return self.repository.raw.writable_session(self.branch).fork()
 
     def commit(
@@ -200,9 +207,7 @@ class Draft:
         location, raw = self.repository.location, self.repository.raw
         metadata |= {"draft": self.mark, "mine": uuid.uuid4().hex}
         for _ in range(ATTEMPTS):
-            with explained(location), exclusive(location):
-                if self.branch not in raw.list_branches():
-                    raise MovedError(f"{location}: another process finished this update")
+            with self._while_there(), exclusive(location):
                 session = raw.writable_session(self.branch)
                 write(session)
                 if not session.has_uncommitted_changes:
@@ -214,6 +219,20 @@ class Draft:
                     if tip.metadata.get("mine") == metadata["mine"]:
                         return tip.id  # it was done, and the answer of an object store got lost
         raise MovedError(f"{location}: other processes write the same update")
+
+    @contextmanager
+    def _while_there(self) -> Iterator[None]:
+        """Explain errors; whatever fails because another process ended this draft is a MovedError."""
+        from thalweg.storage.icechunk import icechunk
+
+        location, raw = self.repository.location, self.repository.raw
+        with explained(location):
+            try:
+                yield
+            except icechunk.IcechunkError as problem:
+                if self.branch in raw.list_branches():
+                    raise
+                raise MovedError(f"{location}: another process finished this update") from problem
 
     def _move_main(self, tip: str) -> None:
         from thalweg.storage.icechunk import icechunk

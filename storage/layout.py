@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from thalweg.storage.errors import InputError
+from thalweg.storage.series import read_when_used
 
 FORMAT = 2
 CHUNK_SITES, CHUNK_DAYS = 64, 2922
@@ -101,7 +102,7 @@ def read_static(store: Any) -> xr.Dataset:
 
 def open_arrays(store: Any) -> xr.Dataset:
     """Open the arrays of a store; text is read at once, the rest when it is used."""
-    return plain_text(xr.open_zarr(store, consolidated=False, chunks=None))
+    return read_when_used(store, plain_text(xr.open_zarr(store, consolidated=False, chunks=None)))
 
 
 def read_index(store: Any) -> dict[str, pd.Index]:

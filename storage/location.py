@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from thalweg.storage.errors import InputError
 
@@ -81,13 +82,13 @@ class Location:
         if not self.remote:
             return icechunk.local_filesystem_storage(str(self.path))
         bucket, prefix = self.bucket_and_prefix
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        endpoint = _endpoint()
         options = icechunk.S3Options(
             region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
-            endpoint_url=endpoint or None,
-            allow_http=bool(endpoint) and str(endpoint).startswith("http://"),
+            endpoint_url=endpoint,
+            allow_http=endpoint is not None and endpoint.startswith("http://"),
             # servers other than Amazon's seldom have a name for each bucket
-            force_path_style=bool(endpoint),
+            force_path_style=endpoint is not None,
         )
         # Of Icechunk's two clients the one with a limit of time: the other waits for ever for a server that
         # took a request and went silent.
@@ -97,3 +98,14 @@ class Location:
             prefix=prefix,
             credentials=icechunk.s3_from_env_credentials(),
         )
+
+
+def _endpoint() -> str | None:
+    """Give the address of the object store that the environment names; None is Amazon's."""
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if endpoint := os.environ.get(name):
+            address = urlsplit(endpoint)
+            if address.scheme not in ("http", "https") or not address.hostname:
+                raise InputError(f"{name}={endpoint}: no address; write one such as https://minio.lab:9000")
+            return endpoint
+    return None

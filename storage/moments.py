@@ -73,10 +73,10 @@ def block_statistics(dataset: xr.Dataset, *, sketch: bool = True) -> xr.Dataset:
     if sketch:
         found["sketch"] = np.zeros((*shape, BINS), np.uint16)
     for place, name in enumerate(names):
-        series = dataset[name].transpose("site", "time")
+        series = dataset[name].transpose("site", "time").values
         for first in range(0, shape[1], _SITES_AT_ONCE) if shape[2] else ():
             rows = slice(first, first + _SITES_AT_ONCE)
-            for key, values in _of_rows(series[rows].values, starts, sketch).items():
+            for key, values in _of_rows(series[rows], starts, sketch).items():
                 found[key][place, rows] = values
     return _dataset(found, {"variable": names, "site": dataset["site"].values, "year": years})
 

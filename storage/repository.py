@@ -53,7 +53,7 @@ class Repository:
         InputError
             If there is none, it is no store of ours, or it cannot be reached.
         """
-        from thalweg.storage.icechunk import icechunk
+        from thalweg.storage.icechunk import icechunk, open_repository
 
         location = Location.of(place)
         _refuse_others(location)
@@ -62,7 +62,7 @@ class Repository:
             # The first question that Icechunk asks is answered without a reason when it is refused.
             if location.remote and not icechunk.Repository.exists(storage):
                 raise InputError(no_store(location))
-            return cls(location, icechunk.Repository.open(storage))
+            return cls(location, open_repository(storage, local=not location.remote))
 
     @classmethod
     def create(cls, place: Location | Path | str) -> Repository:

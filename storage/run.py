@@ -99,6 +99,11 @@ class Run:
         table = self._read("metrics.parquet", pd.read_parquet, PLACE_COLUMNS)
         return pd.DataFrame(columns=list(PLACE_COLUMNS)) if table is None else table
 
+    def validation(self) -> pd.DataFrame:
+        """Give one row a validation site and one column a metric; empty where there is none."""
+        table = self._read("validation.parquet", pd.read_parquet, PLACE_COLUMNS)
+        return pd.DataFrame(columns=list(PLACE_COLUMNS)) if table is None else table
+
     def predictions(self) -> xr.Dataset | None:
         """Give ``simulated`` and ``observed`` over ``(site, time)`` (mm/day), read when used; or None."""
         return self._read("predictions.zarr", _open_zarr, ("simulated", "observed"))

@@ -3,8 +3,10 @@
 ============================= ==========================================================
 ``manifest.json``             all that is needed to make the run again
 ``status.json``               how far it is
+``ledger.json``               what each attempt at it took
 ``history.csv``               one row an epoch: the training curve
 ``metrics.parquet``           one row a test site, one column a metric
+``validation.parquet``        the same of the validation part, where there is one
 ``predictions.zarr``          ``(site, time)`` simulated and observed (mm/day), test period
 ``parameters.zarr``           ``(site, component)``, or ``(site, time)`` where they vary in time
 ``fluxes.zarr``               ``(site, time)`` fluxes and states, mean over components
@@ -100,12 +102,13 @@ def append_history(folder: Path, row: Mapping[str, Any]) -> None:
     write_history(folder, [*earlier, row])
 
 
-def write_metrics(folder: Path, metrics: xr.Dataset | pd.DataFrame) -> None:
+def write_metrics(folder: Path, metrics: xr.Dataset | pd.DataFrame, name: str = "metrics.parquet") -> None:
     """Write ``metrics.parquet``: the place of each site, then one column a metric.
 
     Parameters
     ----------
     metrics : variables over ``(site,)``, or a table with the column ``site``.
+    name : of the file; ``validation.parquet`` is that of the validation part.
     """
     if isinstance(metrics, xr.Dataset):
         metrics = metrics.to_dataframe().reset_index()
@@ -116,7 +119,7 @@ def write_metrics(folder: Path, metrics: xr.Dataset | pd.DataFrame) -> None:
     table = table[[*PLACE_COLUMNS, *values]].astype({"site": str})
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
-    atomic.write_bytes(folder / "metrics.parquet", buffer.getvalue())
+    atomic.write_bytes(folder / name, buffer.getvalue())
 
 
 def write_predictions(folder: Path, predictions: xr.Dataset) -> None:

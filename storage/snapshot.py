@@ -52,16 +52,13 @@ def year_hashes(dataset: xr.Dataset) -> xr.Dataset:
     days = pd.DatetimeIndex(dataset["time"].values)
     years = np.unique(days.year.to_numpy())
     hashes = np.zeros((dataset.sizes["site"], len(years), DIGEST), dtype=np.uint8)
+    series = [dataset[name].transpose("site", "time").values for name in names]
     for place, year in enumerate(years):
         inside = slice(*np.searchsorted(days.year, [year, year + 1]))
-        values = np.stack([_series(dataset[name], inside) for name in names], axis=1)
+        values = np.stack([each[:, inside].astype("<f4", copy=False) for each in series], axis=1)
         hashes[:, place] = _year(values, days.day_of_year[inside].to_numpy())
     coordinates: dict[str, Any] = {"site": dataset["site"].values, "year": years.astype(np.int64)}
     return xr.Dataset({"hash": (("site", "year", "byte"), hashes)}, coords=coordinates)
-
-
-def _series(values: xr.DataArray, inside: slice) -> NDArray[np.float32]:
-    return values.transpose("site", "time")[:, inside].values.astype("<f4")
 
 
 def _year(values: NDArray[np.float32], day_of_year: NDArray[np.integer]) -> NDArray[np.uint8]:

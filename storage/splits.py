@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import xarray as xr
 
 from thalweg.storage.errors import InputError
-from thalweg.storage.parts import MINIMUM_SITES, Fold, Part, check_fold, observed_days
-from thalweg.storage.periods import as_date, check_period, period_of
-from thalweg.storage.sites import site_names
+from thalweg.storage.parts import Fold, Part, check_fold, observed_days
+from thalweg.storage.split_share import data_share
+from thalweg.storage.split_sites import temporal, ungauged_regions, ungauged_sites
+from thalweg.storage.split_space import spatial_blocks
+from thalweg.storage.split_store import another_store, open_other
+from thalweg.storage.split_years import differential, extreme_years
 from thalweg.storage.suggestions import refuse_unknown, suggest
 
-__all__ = ["Fold", "Part", "make_folds"]
+__all__ = ["KINDS", "Fold", "Kind", "Part", "make_folds"]
+
+
+class Kind(NamedTuple):
+    """A kind of split.
+
+    Attributes
+    ----------
+    make : of the store, the split's keys, a seed and the target; gives the folds.
+    keys : what the split can be given besides ``kind`` and ``name``.
+    proves : what a score on it says, and what it does not say.
+    """
+
+    make: Callable[[xr.Dataset, Mapping[str, Any], int, str | None], list[Fold]]
+    keys: tuple[str, ...]
+    proves: str
 
 
 def make_folds(
@@ -40,9 +55,25 @@ def make_folds(
         `groups`, every label is a group. With a number of groups, sites are grouped by quantiles of a
         numeric attribute.
 
-        The last two take `train` and `test` (absent: the whole record) and `validate_share`, the share
-        of the training sites to validate on, and `train_sites`, how many of the others to train on.
-        `name` renames the split.
+        ``{kind: spatial_blocks, folds: 5, block_km: 250, buffer_km: 50}``: every block of land is tested in
+        one fold, after training on the sites farther than the buffer from every tested one.
+
+        ``{kind: extreme_years, extreme: wettest, by: precipitation, share: 0.2}``, or `driest`, or
+        ``{kind: extreme_years, extreme: floods, return_period: 5, event_days: 15}``: the extreme water years
+        of each site are tested, the others train.
+
+        ``{kind: differential, by: precipitation, share: 0.5}``: trained on the dry years of each site and
+        tested on its wet ones, and the other way round, as two splits.
+
+        ``{kind: data_share, of: sites, shares: [0.05, 0.25, 1.0]}``, or `of: years`: each share is a split;
+        the larger hold the smaller ones and all test the same part.
+
+        ``{kind: another_store, store: data/other.zarr}``: tested on the sites of another store.
+
+        Splits of sites take `train` and `test` (absent: the whole record) and `validate_share`, the share of
+        the training sites to validate on; the ungauged ones `train_sites`, how many of the others to train
+        on. Splits of years take `period`, `first_month` of a water year, `gap_days`, `validate_share` of the
+        training years, and `years: common` for the same years at all sites. `name` renames the split.
     seed : int
         Of the shuffles. The folds do not depend on the order of sites in the store.
     target : str, optional
@@ -56,196 +87,67 @@ def make_folds(
     ------
     InputError
         If a key, label or date is wrong, a part is empty, has fewer than two sites to train or test on,
-        or has no observation of the target.
+        has no observation of the target, or if a test could be known before it is taken: see
+        :func:`thalweg.storage.parts.refuse_leaks`.
     """
     kind = spec.get("kind")
     if kind not in KINDS:
         raise InputError(f"split: unknown kind {kind!r}; {suggest(kind, KINDS)}")
-    make, keys = KINDS[kind]
-    refuse_unknown(spec, ["kind", "name", *keys], f"key of split {kind}")
-    folds = make(dataset, spec, seed)
+    refuse_unknown(spec, ["kind", "name", *KINDS[kind].keys], f"key of split {kind}")
+    folds = KINDS[kind].make(dataset, spec, seed, target)
     observed = observed_days(dataset, target)
+    elsewhere = None
+    if any(fold.test.store for fold in folds):
+        other = open_other(spec)
+        elsewhere = other, observed_days(other, target)
     for fold in folds:
-        check_fold(dataset, fold, observed)
+        check_fold(dataset, fold, observed, elsewhere)
     return folds
 
 
-def _temporal(dataset: xr.Dataset, spec: Mapping[str, Any], seed: int) -> list[Fold]:
-    del seed  # nothing is drawn
-    sites = _sites(dataset)
-    parts = {}
-    for key in ("train", "test", "validate"):
-        if spec.get(key) is None and key != "validate":
-            raise InputError(
-                f"split {_name(spec)}: key {key!r} is missing; write {key}: [first day, last day]"
-            )
-        if spec.get(key) is not None:
-            parts[key] = Part(sites, *_period(dataset, spec, key))
-    for first, second in (("train", "test"), ("validate", "test"), ("train", "validate")):
-        a, b = parts.get(first), parts.get(second)
-        if a and b and a.start <= b.end and b.start <= a.end:
-            raise InputError(
-                f"split {_name(spec)}: {first} {a.start}..{a.end} and {second} {b.start}..{b.end} overlap; "
-                "the same days cannot be in both"
-            )
-    return [Fold(_name(spec), "0", parts["train"], parts["test"], parts.get("validate"))]
+_YEARS = ("by", "share", "years", "period", "first_month", "gap_days", "validate_share")
+_SITES = ("train", "test", "validate_share")
 
-
-def _ungauged_sites(dataset: xr.Dataset, spec: Mapping[str, Any], seed: int) -> list[Fold]:
-    count, sites = spec.get("folds", 5), _sites(dataset)
-    if not isinstance(count, int) or isinstance(count, bool) or count < 2:
-        raise InputError(f"split {_name(spec)}: folds is {count!r}; a whole number of at least 2 is needed")
-    if len(sites) < count * MINIMUM_SITES:
-        raise InputError(
-            f"split {_name(spec)}: {len(sites)} sites in {count} folds leave a fold with fewer than "
-            f"{MINIMUM_SITES} sites; ask for at most {max(len(sites) // MINIMUM_SITES, 1)} folds"
-        )
-    shuffled = np.random.default_rng(seed).permutation(len(sites))
-    groups = [[sites[i] for i in part] for part in np.array_split(shuffled, count)]
-    return _held_out(dataset, spec, seed, {str(number): group for number, group in enumerate(groups)})
-
-
-def _ungauged_regions(dataset: xr.Dataset, spec: Mapping[str, Any], seed: int) -> list[Fold]:
-    by = spec.get("by", "region")
-    known = [
-        str(name)
-        for name in dataset.variables
-        if dataset.variables[name].dims == ("site",) and name != "site"
-    ]
-    refuse_unknown([by], known, f"region or attribute in 'by' of split {_name(spec)}")
-    labels = dict(zip(site_names(dataset), dataset[by].values.tolist(), strict=True))
-    groups: Any = spec.get("groups")
-    if isinstance(groups, int) and not isinstance(groups, bool):
-        return _held_out(dataset, spec, seed, _quantiles(labels, groups, by, spec))
-    text = {site: str(label) for site, label in sorted(labels.items())}
-    unnamed = [site for site, label in text.items() if label in ("", "nan")]
-    if unnamed:
-        raise InputError(
-            f"split {_name(spec)}: site {unnamed[0]} and {len(unnamed) - 1} more have no {by!r}; "
-            "use another 'by'"
-        )
-    distinct = sorted(set(text.values()))
-    if groups is None:
-        if dataset[by].dtype.kind == "f" and len(distinct) > len(text) // MINIMUM_SITES:
-            raise InputError(
-                f"split {_name(spec)}: {by!r} is a number that differs between sites; "
-                "give the number of groups"
-            )
-        groups = [[label] for label in distinct]
-    held_out: dict[str, list[str]] = {}
-    used: set[str] = set()
-    for group in groups:
-        members = [
-            _label(label, distinct, by, spec)
-            for label in (group if isinstance(group, list | tuple) else [group])
-        ]
-        twice = used & set(members) or {label for label in members if members.count(label) > 1}
-        if twice:
-            raise InputError(f"split {_name(spec)}: {by} {min(twice)!r} occurs twice in groups")
-        used |= set(members)
-        held_out[_slug("-".join(members))] = [site for site, label in text.items() if label in members]
-    return _held_out(dataset, spec, seed, held_out)
-
-
-def _label(label: object, known: list[str], by: str, spec: Mapping[str, Any]) -> str:
-    """Return a label as the store has it: YAML reads an unquoted 01 as the number 1."""
-    text = str(label)
-    for known_label in known:
-        if text == known_label or (
-            text.isdigit() and known_label.isdigit() and int(text) == int(known_label)
-        ):
-            return known_label
-    raise InputError(f"split {_name(spec)}: no site has {by} {text!r}; {suggest(text, known, limit=20)}")
-
-
-def _quantiles(
-    labels: Mapping[str, Any], count: int, by: str, spec: Mapping[str, Any]
-) -> dict[str, list[str]]:
-    """Group sites by quantiles of a number: as many sites in each group as can be."""
-    if any(isinstance(value, str) for value in labels.values()):
-        raise InputError(f"split {_name(spec)}: {by!r} is text; a number of groups needs a numeric attribute")
-    unknown = [site for site, value in labels.items() if not np.isfinite(value)]
-    if unknown:
-        raise InputError(
-            f"split {_name(spec)}: site {unknown[0]} and {len(unknown) - 1} more have no {by!r}; "
-            "use another 'by'"
-        )
-    if count < 2:
-        raise InputError(f"split {_name(spec)}: groups is {count}; at least 2 are needed")
-    ordered = sorted(labels, key=lambda site: (float(labels[site]), site))
-    parts = np.array_split(np.array(ordered, dtype=object), count)
-    return {f"{_slug(by)}-{number}": list(part) for number, part in enumerate(parts, start=1)}
-
-
-def _held_out(
-    dataset: xr.Dataset, spec: Mapping[str, Any], seed: int, groups: Mapping[str, list[str]]
-) -> list[Fold]:
-    """Return one fold a group: its sites are tested, all others train, a share of those validates."""
-    share = spec.get("validate_share") or 0.0
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0.0 <= share < 1.0:
-        raise InputError(
-            f"split {_name(spec)}: validate_share is {share!r}; a number from 0 to below 1 is needed"
-        )
-    train_period, test_period = _period(dataset, spec, "train"), _period(dataset, spec, "test")
-    folds = []
-    for number, (label, held_out) in enumerate(groups.items()):
-        training = [site for site in _sites(dataset) if site not in set(held_out)]
-        test = Part(tuple(sorted(held_out)), *test_period)
-        validate = None
-        if share:
-            drawn = np.random.default_rng([seed, number]).permutation(len(training))
-            chosen = {training[i] for i in drawn[: max(1, round(share * len(training)))]}
-            validate = Part(tuple(sorted(chosen)), *train_period)
-            training = [site for site in training if site not in chosen]
-        training = _some(training, spec, [seed, number, 1])
-        folds.append(Fold(_name(spec), label, Part(tuple(training), *train_period), test, validate))
-    return folds
-
-
-KINDS: dict[object, tuple[Callable[[xr.Dataset, Mapping[str, Any], int], list[Fold]], tuple[str, ...]]] = {
-    "temporal": (_temporal, ("train", "test", "validate")),
-    "ungauged_sites": (_ungauged_sites, ("folds", "train", "test", "validate_share", "train_sites")),
-    "ungauged_regions": (
-        _ungauged_regions,
-        ("by", "groups", "train", "test", "validate_share", "train_sites"),
+KINDS: dict[object, Kind] = {
+    "temporal": Kind(
+        temporal,
+        ("train", "test", "validate"),
+        "the sites trained on, in other years; nothing about other sites",
+    ),
+    "ungauged_sites": Kind(
+        ungauged_sites,
+        ("folds", "train_sites", *_SITES),
+        "sites without a gauge among gauged ones: drawn at random, most have a trained neighbour, so that it "
+        "is interpolation and no skill in space",
+    ),
+    "ungauged_regions": Kind(
+        ungauged_regions,
+        ("by", "groups", "train_sites", *_SITES),
+        "whole regions, or kinds of basins, without a gauge; sites at a border may have trained neighbours",
+    ),
+    "spatial_blocks": Kind(
+        spatial_blocks,
+        ("folds", "block_km", "buffer_km", *_SITES),
+        "land without a gauge: no trained site lies within the buffer of a tested one",
+    ),
+    "extreme_years": Kind(
+        extreme_years,
+        ("extreme", "return_period", "event_days", *_YEARS),
+        "years more extreme than those trained on, at the sites trained on",
+    ),
+    "differential": Kind(
+        differential,
+        _YEARS,
+        "another climate than the one trained on, at the sites trained on (Klemeš 1986)",
+    ),
+    "data_share": Kind(
+        data_share,
+        ("of", "shares", "train", "test", "validate", "test_share", "validate_share"),
+        "how skill grows with the data trained on: the same test after nested shares of it",
+    ),
+    "another_store": Kind(
+        another_store,
+        ("store", "version", "shared_sites", *_SITES),
+        "the rivers of another data set, whose forcing, attributes and errors may differ too",
     ),
 }
-
-
-def _some(sites: list[str], spec: Mapping[str, Any], seed: list[int]) -> list[str]:
-    """Draw `train_sites` of the sites, or keep all where it is not given."""
-    count = spec.get("train_sites")
-    if count is None:
-        return sites
-    if not isinstance(count, int) or isinstance(count, bool) or not MINIMUM_SITES <= count <= len(sites):
-        raise InputError(
-            f"split {_name(spec)}: train_sites is {count!r}; a whole number from {MINIMUM_SITES} to "
-            f"{len(sites)}, the sites there are to train on, is needed"
-        )
-    drawn = np.random.default_rng(seed).permutation(len(sites))[:count]
-    return sorted(sites[i] for i in drawn)
-
-
-def _name(spec: Mapping[str, Any]) -> str:
-    return str(spec.get("name") or spec["kind"])
-
-
-def _slug(text: str) -> str:
-    """Return a label that can be part of a folder's name."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_") or "_"
-
-
-def _sites(dataset: xr.Dataset) -> tuple[str, ...]:
-    return tuple(sorted(site_names(dataset)))
-
-
-def _period(dataset: xr.Dataset, spec: Mapping[str, Any], key: str) -> tuple[date, date]:
-    where = f"split {_name(spec)}: {key}"
-    value = spec.get(key)
-    if value is None:
-        return period_of(dataset)
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise InputError(f"{where} is {value!r}; write [first day, last day]")
-    start, end = (as_date(each, where) for each in value)
-    check_period(dataset, start, end, where)
-    return start, end

@@ -20,7 +20,8 @@ from thalweg.storage.location import Location
 from thalweg.storage.moments import block_statistics, deviation, pool
 from thalweg.storage.periods import check_period
 from thalweg.storage.repository import MAIN, Repository
-from thalweg.storage.sites import neighbours, site_rows
+from thalweg.storage.series import as_slice
+from thalweg.storage.sites import neighbours, site_names, site_rows
 from thalweg.storage.splits import Part
 from thalweg.storage.suggestions import refuse_unknown
 
@@ -130,7 +131,8 @@ def fit_statistics(
     check_period(dataset, part.start, part.end, "training period")
     # Sorted: sums of floating-point numbers depend on their order, and the hash must not.
     sites = sorted(part.sites)
-    over_time = pool(site_statistics(dataset, sites, part.start, part.end, variables, stored), ["site"])
+    by_site = site_statistics(dataset, sites, part.start, part.end, variables, stored, part)
+    over_time = pool(by_site, ["site"])
     mean, spread = {}, {}
     for name in variables:
         one = over_time.sel(variable=name)
@@ -151,6 +153,7 @@ def site_statistics(
     end: date,
     variables: Sequence[str],
     stored: xr.Dataset | None = None,
+    part: Part | None = None,
 ) -> xr.Dataset:
     """Return count, mean, deviation and extremes of each site over some days.
 
@@ -165,6 +168,8 @@ def site_statistics(
         Over ``(site, time)``.
     stored : xarray.Dataset, optional
         As :func:`fit_statistics` takes it: only the days of years that are partly asked for are read.
+    part : Part, optional
+        Of whose days alone those count that are asked for; all of them if absent.
 
     Returns
     -------
@@ -186,12 +191,14 @@ def site_statistics(
     )
     whole = np.setdiff1d(years[asked], years[~asked]).astype(np.int64) + 1970
     blocks = []
-    if stored is not None and set(variables) <= set(stored["variable"].values.tolist()):
+    if part is not None and not part.periods:
+        part = None  # from its first to its last day all count
+    if part is None and stored is not None and set(variables) <= set(stored["variable"].values.tolist()):
         there = np.intersect1d(whole, stored["year"].values)
         labels = {"variable": variables, "site": list(sites), "year": there}
         blocks.append(stored[list(MOMENTS)].sel(labels).transpose("variable", "site", "year").load())
         asked &= ~np.isin(years.astype(np.int64) + 1970, there)
-    blocks += [_read(dataset[variables].isel(time=days), rows) for days in _runs(asked)]
+    blocks += [_read(dataset[variables].isel(time=days), rows, part) for days in _runs(asked)]
     ordered = xr.concat(blocks, "year", join="override").sortby("year")
     return pool(ordered, ["year"])
 
@@ -214,12 +221,15 @@ def stored_statistics(store: Location | Path | str, version: str | None = None) 
     return plain_text(found)
 
 
-def _read(dataset: xr.Dataset, rows: NDArray[np.intp]) -> xr.Dataset:
-    """Compute the statistics of some rows."""
+def _read(dataset: xr.Dataset, rows: NDArray[np.intp], part: Part | None) -> xr.Dataset:
+    """Compute the statistics of some rows, over the days of a part alone where it is given."""
     found = []
     for places, block in neighbours(rows):
-        values = dataset.isel(site=block).load()
-        found.append(block_statistics(values.isel(site=rows[places] - block.start), sketch=False))
+        values = dataset.isel(site=block).load().isel(site=as_slice(rows[places] - block.start))
+        if part is not None:
+            counted = part.counted(values["time"].values, site_names(values))
+            values = values.where(xr.DataArray(counted.T, dims=("site", "time")))
+        found.append(block_statistics(values, sketch=False))
     return xr.concat(found, "site", join="override").sel(
         site=[str(site) for site in dataset["site"].values[rows]]
     )

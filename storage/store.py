@@ -123,7 +123,7 @@ def has_store(place: Location | Path | str) -> bool:
     try:
         repository = Repository.open(location)
     except InputError:
-        return location.remote or any(location.path.iterdir())
+        return location.remote or not location.path.is_dir() or any(location.path.iterdir())
     return repository.published
 
 

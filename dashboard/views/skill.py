@@ -71,6 +71,7 @@ def _footnote(scope: Scope, intervals: pd.DataFrame) -> str:
     facts.append("bold: best trained model")
     if scope.floors:
         facts.append("grey: floors, of which persistence is told the flow of the day before")
+    facts.append(f"test part: {data.test_looks(scope.runs)}")
     facts += [f"{model}: {note}" for model, note in intervals["note"].dropna().items() if note]
     return " · ".join(facts)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from thalweg.storage.faults import explained
 from thalweg.storage.location import Location
 
 
@@ -28,9 +29,10 @@ def only_ingest(location: Location, on_wait: Callable[[], None] | None = None) -
         yield
         return
     folder = location.path
-    made = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    held = _lock(folder, on_wait)
+    with explained(location):
+        made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        held = _lock(folder, on_wait)
     try:
         yield
     except BaseException:

@@ -47,7 +47,7 @@ class Common:
     where : str
         The source's name, for errors.
     static : xarray.Dataset
-        Coordinates and attributes of all sites.
+        Coordinates and attributes of all sites, in the form of a store.
     first, last : date
         Of the store as it will be.
     base : icechunk.Session or None
@@ -115,18 +115,19 @@ def ingest_partition(common: Common, partition: Partition, session: icechunk.For
     if old is not None:
         _refuse_shorter(old, new, partition, kept, common.where)
     changed = _differs(old, new)
+    written = _differs(None, new) if common.moved else changed
     read = [site for site in partition.sites if site in partition.stamps]
-    there = None if common.moved else old
+    fresh = new if len(read) == len(partition.sites) else new.sel(site=read)
     with explained(common.location):
-        for part in _chunks(np.any(_differs(there, new), axis=0)):
+        for part in _chunks(np.any(written, axis=0)):
             write_block(session, new.isel(time=part))
-        write_statistics(session.store, block_statistics(new.sel(site=read)))
-    report = _checked(common, new.sel(site=read), problems, kept)
+        write_statistics(session.store, block_statistics(fresh))
+    report = _checked(common, fresh, problems, kept)
     rows = [site for site in read if site not in kept]
     return Outcome(
         session,
         {
-            HASHES: year_hashes(new.sel(site=read)),
+            HASHES: year_hashes(fresh),
             STAMPS: _stamps({site: partition.stamps[site] for site in rows}),
         },
         {
@@ -169,6 +170,7 @@ def _read(
 ) -> tuple[xr.Dataset, list[dict[str, Any]]]:
     """Return the partition as it will be, and what the source noted as wrong with single sites."""
     rows = pd.Index(partition.sites)
+    places = common.static.drop_vars(common.static.data_vars)
     arrays: dict[str, NDArray[np.float32]] = {}
     attributes: dict[str, dict[str, Any]] = {}
     problems: list[dict[str, Any]] = []
@@ -177,7 +179,8 @@ def _read(
         noted = problems_of(found)
         problems += [vars(problem) for problem in noted]
         bad = {problem.site for problem in noted if problem.check == "unreadable"}
-        block = conform(described(common.static, found.drop_attrs(deep=False), part.sites), common.where)
+        placed = described(places, found.drop_attrs(deep=False), part.sites)
+        block = conform(placed, common.where)
         block = block.sel(time=slice(str(part.first), str(part.last)))
         into = rows.get_indexer(pd.Index(block["site"].values.astype(str)))
         begin, end = days.get_indexer(pd.DatetimeIndex([part.first, part.last]))
@@ -206,7 +209,7 @@ def _checked(
     common: Common, block: xr.Dataset, problems: list[dict[str, Any]], kept: set[str]
 ) -> pd.DataFrame:
     """Check whole records; a site that cannot be read now, but was before, keeps its values."""
-    whole = conform(described(common.static, block, tuple(block["site"].values.astype(str))), common.where)
+    whole = described(common.static, block, tuple(block["site"].values.astype(str)))
     whole.attrs[PROBLEMS] = [problem for problem in problems if problem["site"] not in kept]
     notices = [
         Finding(
@@ -243,7 +246,7 @@ def _differs(old: xr.Dataset | None, new: xr.Dataset) -> NDArray[np.bool_]:
     for name, values in new.data_vars.items():
         now = values.values
         if old is None or name not in old:
-            differs |= np.isfinite(now) | np.isinf(now)
+            differs |= ~np.isnan(now)
         else:
             before = old[name].transpose("site", "time").values
             differs |= (before != now) & ~(np.isnan(before) & np.isnan(now))

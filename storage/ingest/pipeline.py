@@ -114,7 +114,8 @@ class Ingest:
         if self.repository is not None:
             base = self.repository.session()
             moved = self.known is not None and self.plan.first < self.known.first
-        static = self.source.attributes().load()
+        template = self._template(self.source.attributes().load())
+        static = template.drop_dims("time")
         common = Common(
             self.location, self.source, self.where, static, self.plan.first, self.plan.last, base, moved
         )
@@ -122,7 +123,7 @@ class Ingest:
         self.draft = self._draft(self.repository or Repository.create(self.location))
         self.pending = tuple(each for each in self.plan.partitions if each.name not in self.draft.done)
         if PREPARED not in self.draft.done:
-            self.draft.prepare(self._template(static))
+            self.draft.prepare(template)
             fork = self.draft.fork()
             years = (self.plan.first.year, self.plan.last.year)
             allocate_statistics(fork.store, self.plan.variables, *years)
@@ -160,14 +161,18 @@ class Ingest:
         """
         plan, rules = self.plan, self.plan.options.rules
         notes = [self.draft.notes[partition.name] for partition in plan.partitions]
-        report = merged_report(quality_report(self.location) if self.repository else None, notes)
+        before = quality_report(self.location) if self.repository else None
+        report = merged_report(before, notes)
         bad = quarantine(report, plan.days, rules)
         refuse_too_many(bad, len(plan.sites), rules)
+        changed = sum(int(note["changed"]) for note in notes)
+        if changed == 0 and self._late_alone() and report.equals(merged_report(before, [])):
+            self.draft.abandon()  # the log has no use for a version that is as the one before
+            return Result(plan, self.before, 0, len(bad))
         fork = self.draft.fork()
         write_quarantined(fork.store, bad)
         if fork.has_uncommitted_changes:
             self.draft.commit(QUARANTINE, [fork], {})
-        changed = sum(int(note["changed"]) for note in notes)
         properties = {
             "sites": len(plan.sites),
             "quarantined": len(bad),
@@ -186,14 +191,9 @@ class Ingest:
 
     def unchanged(self) -> Result | None:
         """Return what there is, where nothing is to be read and sites are kept out by the same rules."""
-        if self.repository is None or self.plan.partitions:
+        if self.repository is None or self.plan.partitions or not self._same_rules():
             return None
-        try:
-            table = self.repository.table(QUARANTINE)
-        except KeyError:
-            return None
-        if table.attrs["rules"] != rules_text(self.plan.options.rules):
-            return None
+        table = self.repository.table(QUARANTINE)
         return Result(self.plan, self.before, 0, table.sizes.get("finding", 0))
 
     def __enter__(self) -> Ingest:
@@ -202,6 +202,24 @@ class Ingest:
     def __exit__(self, *error: Any) -> None:
         if self._workers is not None:
             self._workers.__exit__(*error)
+
+    def _late_alone(self) -> bool:
+        """Tell whether sites were read for their late days alone, with no day added and by the same rules."""
+        return (
+            self.known is not None
+            and self.plan.last == self.known.last
+            and set(self.plan.reasons) <= {"late", "same"}
+            and self._same_rules()
+        )
+
+    def _same_rules(self) -> bool:
+        """Tell whether the published version keeps sites out by the rules of this plan."""
+        assert self.repository is not None
+        try:
+            table = self.repository.table(QUARANTINE)
+        except KeyError:
+            return False
+        return bool(table.attrs["rules"] == rules_text(self.plan.options.rules))
 
     def _start_workers(self, common: Common) -> Workers:
         count = self.plan.workers

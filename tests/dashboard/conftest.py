@@ -30,9 +30,15 @@ def load(path: Path) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def synthetic() -> ModuleType:
+def beside() -> Callable[[str], ModuleType]:
+    """Loads a module of this folder."""
+    return lambda name: load(Path(__file__).with_name(f"{name}.py"))
+
+
+@pytest.fixture(scope="session")
+def synthetic(beside: Callable[[str], ModuleType]) -> ModuleType:
     """The maker of run folders."""
-    return load(Path(__file__).with_name("synthetic_runs.py"))
+    return beside("synthetic_runs")
 
 
 @pytest.fixture(scope="session")

@@ -116,8 +116,9 @@ def test_cutting_is_indexing_whatever_lies_side_by_side_in_memory(layout):
     days = starts.unsqueeze(0) + torch.arange(7).unsqueeze(1)
     found = cut(series, sites, starts, 7)
     assert torch.equal(found, series[days, sites])
-    assert found.is_contiguous()
-    assert torch.equal(cut(series[..., 1], sites, starts, 7), series[days, sites, 1])
+    one = cut(series[..., 1], sites, starts, 7)
+    assert torch.equal(one, series[days, sites, 1])
+    assert one.is_contiguous()
 
 
 def test_every_site_is_drawn_equally_often_in_every_pass():
@@ -269,7 +270,7 @@ def test_stopped_in_the_middle_of_an_epoch_and_resumed_is_bitwise_the_same(kind,
 
 def test_the_time_spent_waiting_is_told():
     slow = trainer(streamed_data(Disk(weather(), pause=0.1), block_sites=4)).fit()
-    for epoch in slow.epochs:
-        assert 0.05 < epoch.waiting < epoch.seconds
+    assert slow.epochs[0].waiting >= 0.1, "nothing is read ahead of the first block"
+    assert all(0.0 < epoch.waiting < epoch.seconds for epoch in slow.epochs)
     quick = trainer(weather()).fit()
     assert sum(e.waiting for e in quick.epochs) < 0.3 * sum(e.seconds for e in quick.epochs)

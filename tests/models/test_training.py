@@ -142,11 +142,48 @@ def test_a_half_written_checkpoint_never_replaces_a_good_one(tmp_path, monkeypat
     def no_space(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("thalweg.models.training.os.fsync", no_space)
+    monkeypatch.setattr("thalweg.models.checkpoint.os.fsync", no_space)
     with pytest.raises(OSError, match="No space"):
         trainer("lstm", checkpoint=checkpoint).fit()
     assert checkpoint.read_bytes() == good
     assert list(tmp_path.iterdir()) == [checkpoint]
+
+
+def _cut(content):
+    return content[: len(content) // 2]
+
+
+def _flip_a_bit(content):
+    place = len(content) // 2
+    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("damage", [_cut, _flip_a_bit, lambda content: b""])
+@pytest.mark.parametrize("both", [False, True])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, both, tmp_path):
+    whole = trainer("lstm")
+    whole.fit()
+    checkpoint = tmp_path / "c.pt"
+    trainer("lstm", checkpoint=checkpoint).fit(lambda epoch: epoch.epoch == 3)
+    for path in (checkpoint, tmp_path / "c.previous.pt")[: 1 + both]:
+        path.write_bytes(damage(path.read_bytes()))
+    resumed = trainer("lstm", checkpoint=checkpoint)
+    seen = []
+    with pytest.warns(UserWarning, match="damaged"):
+        resumed.fit(lambda epoch: seen.append(epoch.epoch))
+    assert seen[0] == (1 if both else 3)
+    assert same(weights(whole), weights(resumed))
+
+
+def test_weights_that_the_last_step_broke_are_not_kept():
+    broken = trainer("lstm", options=replace(OPTIONS, epochs=1, steps_per_epoch=1))
+
+    def breaks(*ignored):
+        next(broken.model.parameters()).data.fill_(float("nan"))
+
+    broken.optimizer.register_step_post_hook(breaks)
+    with pytest.raises(DivergenceError, match="weights became NaN"):
+        broken.fit()
 
 
 def test_early_stopping_keeps_the_best_weights():

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from thalweg.storage.errors import InputError
-from thalweg.storage.ingest.pipeline import Options, ingest_all
+from thalweg.storage.ingest.pipeline import Ingest, Options, ingest_all
+from thalweg.storage.quality import QualityRules
+from thalweg.storage.repository import Repository
 from thalweg.storage.store import open_store
 
 
@@ -86,6 +88,21 @@ def test_late_days_are_read_again(source, tmp_path):
     assert source.same(store, source(last="2002-01-10"))
 
 
+def test_late_days_that_are_as_they_were_make_no_version(source, tmp_path):
+    """Nor does a night without news fill the log."""
+    store, spec = tmp_path / "a.zarr", source() | {"late_days": 30}
+    made = ingest_all(store, spec)
+    source.reads()
+    again = ingest_all(store, spec)
+    assert len(source.reads()) == 3  # the day of the plan, and two blocks of sites
+    assert (again.snapshot, again.changed) == (made.snapshot, 0)
+    assert len(source.versions(store)) == 1
+    assert Repository.open(store).raw.list_branches() == {"main"}
+    rules = Options(rules=QualityRules(max_quarantined=0.5))
+    assert ingest_all(store, spec, rules).snapshot == made.snapshot
+    assert len(source.versions(store)) == 2
+
+
 @pytest.mark.parametrize(
     ("shorter", "message"),
     [
@@ -124,3 +141,46 @@ def test_sites_may_be_added_to_the_spec(source, tmp_path):
     ingest_all(store, spec)
     with pytest.raises(InputError, match=r"made from .* is asked for; name another store"):
         ingest_all(store, spec | {"wait": 1.0})
+
+
+def test_sites_in_quarantine_are_kept_out_until_they_are_put_right(source, tmp_path):
+    store, bad = tmp_path / "a.zarr", {"s001": -9.0, "s065": -9.0}
+    result = ingest_all(store, source(revised=bad))
+    assert result.quarantined == 2
+    assert open_store(store).sizes["site"] == 68
+    assert not {"s001", "s065"} & set(open_store(store)["site"].values)
+    kept_out = Repository.open(store).table("quarantine")
+    assert kept_out["site"].values.tolist() == ["s001", "s065"]
+    assert all("discharge is negative" in reason for reason in kept_out["reason"].values)
+    repaired = source(revised={"s065": -9.0})
+    result = ingest_all(store, repaired)
+    assert (result.quarantined, result.changed) == (1, 1)
+    assert open_store(store).sizes["site"] == 69
+    assert ingest_all(tmp_path / "fresh.zarr", repaired).snapshot == result.snapshot
+    assert open_store(store).load().equals(open_store(tmp_path / "fresh.zarr").load())
+
+
+def test_too_many_in_quarantine_publish_nothing(source, tmp_path):
+    """What was read is kept: it is published without reading when the rules allow it."""
+    store = tmp_path / "a.zarr"
+    old = ingest_all(store, source())
+    now = source(last="2002-01-01", revised={f"s{number:03d}": -9.0 for number in range(8)})
+    source.reads()
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"8 of 70 sites are quarantined, .*; first s000: discharge is"):
+            ingest_all(store, now)
+        assert open_store(store).attrs["snapshot"] == old.snapshot
+    result = ingest_all(store, now, Options(rules=QualityRules(max_quarantined=0.2)))
+    assert result.quarantined == 8
+    assert len([line for line in source.reads() if line[1] != "1"]) == 2  # each partition once
+    assert open_store(store).sizes["site"] == 62
+
+
+def test_a_place_for_no_store(source, tmp_path):
+    (tmp_path / "file").write_text("")
+    for place, says in (("file", "file: cannot be written: File exists"), ("file/a.zarr", "Not a directory")):
+        with pytest.raises(InputError, match=says):
+            ingest_all(tmp_path / place, source())
+    with pytest.raises(InputError, match="file: not a store that `thalweg ingest` made"):
+        Ingest(tmp_path / "file", source(), Options())  # for the plan alone
+    assert (tmp_path / "file").read_text() == ""

@@ -132,6 +132,13 @@ def test_a_server_that_is_not_there(monkeypatch, s3):
         open_store(f"{s3}/a")
 
 
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:9000", "ftp://127.0.0.1", "http://"])
+def test_an_address_that_is_none(monkeypatch, s3, address):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+    with pytest.raises(InputError, match=f"^AWS_ENDPOINT_URL={address}: no address; write one such as https"):
+        open_store(f"{s3}/a")
+
+
 def test_an_update_that_fails_half_way_is_not_seen(make_dataset, faulty_s3):
     from thalweg.storage.layout import write_block
     from thalweg.storage.store import store_attributes

@@ -1,0 +1,131 @@
+"""The page Data: which versions there are, what was found in them, and what is kept out."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from thalweg.dashboard import stores
+from thalweg.storage import versions
+from thalweg.storage.repository import Repository
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="module")
+def helpers(beside: Callable[[str], ModuleType]) -> ModuleType:
+    return beside("synthetic_store")
+
+
+@pytest.fixture(scope="module")
+def world(synthetic: ModuleType, helpers: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs and the store that they read, each an earlier version of it."""
+    folder = tmp_path_factory.mktemp("data-page")
+    rivers = synthetic.make_world(1, "2000-10-01", "2001-09-30")
+    for seed in (1, 2):
+        synthetic.write_run(folder / "runs", "stations", rivers, "hybrid", "temporal", "0", seed)
+    snapshots = helpers.write_store(folder / "stations.zarr")
+    helpers.give(folder / "runs" / "stations", "stations.zarr", snapshots)
+    return folder
+
+
+@pytest.fixture
+def runs(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the folder of runs, beside a copy of the store; the server was started elsewhere."""
+    st.cache_data.clear()
+    shutil.copytree(world, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("THALWEG_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+def said(page: AppTest) -> str:
+    return " ".join(part.proto.body for part in page.html)
+
+
+def stands(page: AppTest) -> AppTest:
+    assert not page.exception
+    assert [error.value for error in page.error] == []
+    return page
+
+
+def test_the_present_version_and_what_was_found_in_it(runs: Path, open_page: Open) -> None:
+    page = stands(open_page("data"))
+    assert page.selectbox(key="choice:version").value == page.query_params["version"]
+    assert (
+        "12 sites · 2000-01-01 to 2001-12-30 · 3 kept out · 4 errors · 2 warnings · read by no run"
+        in said(page)
+    )
+    for reason in ("<b>gauge_03</b> is kept out: mean discharge", "<b>gauge_12</b> is kept out: "):
+        assert reason in said(page)
+    found, log = (table.value for table in page.dataframe)
+    assert list(found.columns) == ["severity", "check", "site", "variable", "first_day", "count", "message"]
+    assert found["severity"].iloc[0] == "error"
+    assert found.loc[found["check"] == "negative", "first_day"].tolist() == ["2000-04-10"]
+    assert found.loc[found["check"] == "unreadable", "first_day"].tolist() == [""]
+    assert list(map(list, log["names"])) == [["main"], [], ["paper"]]
+    assert log["sites"].tolist() == [12, 12, 9]
+    assert log["runs"].tolist() == [0, 1, 1]
+    assert log[""].tolist() == ["●", "", ""]
+
+
+def test_findings_are_narrowed_down(runs: Path, open_page: Open) -> None:
+    page = open_page("data")
+    page.pills(key="choice:severity").set_value(["error"]).run()
+    assert set(stands(page).dataframe[0].value["severity"]) == {"error"}
+    assert page.query_params["severity"] == "error"
+    page.selectbox(key="choice:of-site").set_value("gauge_05").run()
+    assert set(page.dataframe[0].value["check"]) == {"negative", "water_balance"}
+    page.selectbox(key="choice:of-check").set_value("flat").run()
+    assert "0 findings of 10" in said(stands(page))
+
+
+def test_an_earlier_version_is_told_as_it_was(runs: Path, open_page: Open) -> None:
+    page = open_page("data")
+    first = page.selectbox(key="choice:version").options[-1]
+    assert first.endswith(" · paper")
+    page.selectbox(key="choice:version").select_index(2).run()
+    assert "9 sites · 2000-01-01 to 2001-11-30 · 2 kept out" in said(stands(page))
+    assert "read by 1 run" in said(page)
+    assert "gauge_12" not in said(page)
+
+
+def test_what_is_published_later_is_seen_at_once(runs: Path, open_page: Open) -> None:
+    page = stands(open_page("data"))
+    store = Repository.open(runs.parent / "stations.zarr")
+    versions.rollback(store, "paper")
+    log = stands(page.run()).dataframe[1].value
+    assert list(map(list, log["names"])) == [[], [], ["main", "paper"]]
+    assert [line.endswith("(rolled back)") for line in log["read"]] == [True, True, False]
+    assert "9 sites" in said(page)  # who looks at the present version goes on doing so
+
+
+def test_a_store_that_is_gone_is_one_line(runs: Path, open_page: Open) -> None:
+    shutil.rmtree(runs.parent / "stations.zarr")
+    page = open_page("data")
+    assert not page.exception
+    assert "no such store" in page.error[0].value
+    assert page.selectbox(key="choice:store").value.endswith("stations.zarr")
+
+
+def test_runs_that_name_no_store(runs: Path, open_page: Open) -> None:
+    for path in runs.glob("*/*/manifest.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "store": None}))
+    page = stands(open_page("data"))
+    assert page.code[0].value == "thalweg run examples/sample.yaml"
+
+
+def test_where_a_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a" / "data").mkdir(parents=True)
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(tmp_path / "b")
+    monkeypatch.setenv("THALWEG_RUNS", str(tmp_path / "a" / "runs"))
+    assert stores.place("data") == str(tmp_path / "a" / "data")
+    assert stores.place("none") == str(tmp_path / "b" / "none")
+    assert stores.place("s3://bucket/x") == stores.shown("s3://bucket/x") == "s3://bucket/x"
+    assert stores.place("/x/y.zarr") == stores.shown("/x/y.zarr") == "/x/y.zarr"
+    assert stores.shown(str(tmp_path / "b" / "c")) == "c"
