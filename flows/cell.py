@@ -3,47 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from thalweg.flows.building import build_model
-from thalweg.flows.experiment import FLOORS, ClimatologyModel, Experiment, PersistenceModel
+from thalweg.flows.cell_spec import Cell
+from thalweg.flows.experiment import FLOORS, ClimatologyModel, PersistenceModel
+from thalweg.flows.fingerprint import configuration
+from thalweg.flows.ledger import Meter
 from thalweg.flows.manifest import describe
 from thalweg.flows.memory import gradient_budget
 from thalweg.flows.outcome import write_floor, write_trained
 from thalweg.flows.prediction import validation_score
 from thalweg.flows.preparation import Preparation
+from thalweg.flows.worker import reason
+from thalweg.models.checkpoint import remove_checkpoint, save_atomically
 from thalweg.models.engine import set_memory_budget
 from thalweg.models.model import Model
-from thalweg.models.training import Epoch, History, Trainer, TrainingOptions, save_atomically
+from thalweg.models.training import Epoch, Trainer, TrainingOptions
+from thalweg.storage import looks
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import append_history, write_manifest, write_status
 from thalweg.storage.run_folder import now
-from thalweg.storage.splits import Fold
 from thalweg.storage.statistics import stored_statistics
 from thalweg.storage.store import open_store
 
 OnEpoch = Callable[[dict[str, Any]], bool | None]
 
-
-@dataclass(frozen=True)
-class Cell:
-    """What to train and test: one model of an experiment on one fold with one seed.
-
-    Attributes
-    ----------
-    snapshot : the version of the store, by the hash of its content; the newest when None.
-    """
-
-    experiment: Experiment
-    model: str
-    fold: Fold
-    seed: int
-    snapshot: str | None = None
+CHECKPOINT = "checkpoint.pt"
+LATELY = 5  # epochs from which the time left is told
 
 
 def run_cell(cell: Cell, folder: Path, on_progress: OnEpoch | None = None) -> dict[str, Any]:
@@ -60,37 +52,74 @@ def run_cell(cell: Cell, folder: Path, on_progress: OnEpoch | None = None) -> di
     """
     folder.mkdir(parents=True, exist_ok=True)
     status = _Status(folder)
-    try:
-        prepared = prepare(cell)
-        write_manifest(folder, describe(cell, prepared))
-        if cell.experiment.models[cell.model].kind in FLOORS:
-            write_floor(cell.experiment.models[cell.model].kind, prepared, folder)
-        else:
-            model = _train(cell, prepared, folder, status, on_progress)
-            status.set(message="testing")
-            started = time.perf_counter()
-            write_trained(model, prepared, folder)
-            (folder / "checkpoint.pt").unlink(missing_ok=True)
-            status.seconds["evaluate"] = time.perf_counter() - started
-        return status.set(state="done", message="")
-    except BaseException as error:
-        stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
-        reason = " ".join(str(error).split()) or type(error).__name__
-        status.set(state="stopped" if stopped else "failed", message=reason)
-        raise
+    with Meter(folder, cell.experiment.resources.gpus_per_worker) as meter:
+        try:
+            _run(cell, folder, status, meter, on_progress)
+        except BaseException as error:
+            stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
+            if not meter.superseded:  # else the run is another's to tell of
+                state = "stopped" if stopped else "failed"
+                status.set(state=state, message=reason(error), error=type(error).__name__)
+            raise
+        done = status.set(state="done", message="")
+    remove_checkpoint(folder / CHECKPOINT)  # not before all that it stands for is kept
+    return done
 
 
-def train_cell(cell: Cell, folder: Path | None, on_epoch: OnEpoch | None = None) -> History:
+def _run(cell: Cell, folder: Path, status: _Status, meter: Meter, on_progress: OnEpoch | None) -> None:
+    prepared = prepare(cell)
+    write_manifest(folder, describe(cell, prepared))
+    if cell.experiment.models[cell.model].kind in FLOORS:
+        _count_score(cell, folder)
+        write_floor(cell.experiment.models[cell.model].kind, prepared, folder)
+        return
+    model = _train(cell, prepared, folder, status, meter, on_progress)
+    status.set(message="testing", seconds_left=None)
+    started = time.perf_counter()
+    _count_score(cell, folder)
+    write_trained(model, prepared, folder)
+    status.seconds["evaluate"] = time.perf_counter() - started
+
+
+def _count_score(cell: Cell, folder: Path) -> None:
+    """Count the look at the test part before it is taken: no score is there that was not counted."""
+    looks.scored(
+        folder.resolve().parent.parent,
+        cell.fold.test.digest(cell.experiment.data.target),
+        f"{folder.resolve().parent.name}/{folder.name}",
+        configuration(cell.experiment, cell.model),
+        floor=cell.experiment.models[cell.model].kind in FLOORS,
+    )
+
+
+def train_cell(cell: Cell, folder: Path | None, on_epoch: OnEpoch | None = None) -> dict[str, float]:
     """Train alone, with checkpoints in ``folder`` when it is given: what a search repeats.
 
     Parameters
     ----------
-    on_epoch : is given ``epoch``, ``loss``, ``validation``, ``learning_rate``, ``seconds``; returns True
-        to stop.
+    on_epoch : is given the fields of :class:`thalweg.models.training.Epoch` for every epoch from the first,
+        those that the checkpoint had marked as ``earlier``; returns True to stop.
+
+    Returns
+    -------
+    dict : ``parameters``, how many numbers were trained; ``gap``, by how much the best validation score is
+        below that of the training part, where the search has it as an objective.
     """
     prepared = prepare(cell)
-    trainer = make_trainer(cell, prepared, folder / "checkpoint.pt" if folder else None)
-    return trainer.fit(None if on_epoch is None else lambda epoch: on_epoch(asdict(epoch)))
+    trainer = make_trainer(cell, prepared, folder / CHECKPOINT if folder else None)
+
+    def report(epoch: Epoch) -> bool | None:
+        row = {**asdict(epoch), "earlier": epoch.epoch <= trainer.resumed}
+        return on_epoch(row) if on_epoch else None
+
+    history = trainer.fit(report, retell=True)
+    trained = [values for values in trainer.model.parameters() if values.requires_grad]
+    measures = {"parameters": float(sum(values.numel() for values in trained))}
+    search = cell.experiment.search
+    if search is not None and "gap" in search.objectives:
+        trained_on = validation_score(trainer.model, prepared.training_records())
+        measures["gap"] = trained_on - history.best_score
+    return measures
 
 
 def prepare(cell: Cell) -> Preparation:
@@ -143,22 +172,22 @@ def make_trainer(cell: Cell, prepared: Preparation, checkpoint: Path | None) -> 
 
 
 def _train(
-    cell: Cell, prepared: Preparation, folder: Path, status: _Status, on_progress: OnEpoch | None
+    cell: Cell,
+    prepared: Preparation,
+    folder: Path,
+    status: _Status,
+    meter: Meter,
+    on_progress: OnEpoch | None,
 ) -> Model:
-    trainer = make_trainer(cell, prepared, folder / "checkpoint.pt")
+    trainer = make_trainer(cell, prepared, folder / CHECKPOINT)
     status.epochs = trainer.options.epochs
     status.set(message="training")
 
     def report(epoch: Epoch) -> bool | None:
         row = asdict(epoch)
         append_history(folder, row)
-        epochs = trainer.history.epochs
-        for name, values in (
-            ("train", [e.seconds for e in epochs]),
-            ("waiting", [e.waiting for e in epochs]),
-        ):
-            status.seconds[name] = sum(values)
-        status.set(epoch=epoch.epoch, loss=epoch.loss, validation=epoch.validation)
+        meter.count(epoch.samples, epoch.seconds, epoch.waiting)
+        status.trained(epoch, trainer.history.epochs)
         return on_progress(row) if on_progress else None
 
     trainer.fit(report)
@@ -176,6 +205,20 @@ class _Status:
         self.seconds: dict[str, float] = {}
         self.content: dict[str, Any] = {"state": "running", "started": now(), "message": "reading the store"}
         self.set()
+
+    def trained(self, epoch: Epoch, epochs: Sequence[Epoch]) -> None:
+        """Tell of an epoch, and how long the rest will take if it goes on as lately."""
+        self.seconds["train"] = sum(each.seconds for each in epochs)
+        self.seconds["waiting"] = sum(each.waiting for each in epochs)
+        lately = epochs[-LATELY:]
+        pace = sum(each.seconds for each in lately) / len(lately)
+        self.set(
+            epoch=epoch.epoch,
+            loss=epoch.loss,
+            validation=epoch.validation,
+            samples_per_second=sum(each.samples for each in lately) / max(pace * len(lately), 1e-9),
+            seconds_left=pace * (self.epochs - epoch.epoch),
+        )
 
     def set(self, **changes: Any) -> dict[str, Any]:
         """Change fields and write."""

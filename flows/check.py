@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from thalweg.flows.experiment import (
     override,
 )
 from thalweg.flows.names import nearest
+from thalweg.flows.split_spec import AnotherStoreSplit
 from thalweg.storage.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,12 +39,14 @@ class Check:
     problems : one line each, with file and line number where a key is at fault.
     dataset : the store, or None when it is still to be made.
     folds : of every split, when the store is there.
+    elsewhere : whether it is to run on other machines: what this one lacks is no mistake.
     """
 
     experiment: Experiment | None = None
     problems: list[str] = field(default_factory=list)
     dataset: xr.Dataset | None = None
     folds: list[Fold] = field(default_factory=list)
+    elsewhere: bool = False
 
     def raise_problems(self) -> None:
         """Raise :class:`InputError` with all problems, if there are any."""
@@ -50,19 +54,20 @@ class Check:
             raise InputError("\n".join(self.problems))
 
 
-def check(path: str | Path, changes: Mapping[str, Any] | None = None) -> Check:
+def check(path: str | Path, changes: Mapping[str, Any] | None = None, *, elsewhere: bool = False) -> Check:
     """Check an experiment: the file first, then against its store when that is there.
 
     Parameters
     ----------
     changes : dotted keys with values that take the place of the file's.
+    elsewhere : it is to run on other machines: what this one lacks is no mistake.
     """
     try:
         experiment = override(load_experiment(path), dict(changes or {}))
     except InputError as error:
         return Check(problems=str(error).splitlines())
     source = specfile.read(path)
-    result = Check(experiment)
+    result = Check(experiment, elsewhere=elsewhere)
     problems: list[tuple[int, str]] = []
     for keys, message in _found(experiment, result):
         line = source.line(keys)
@@ -77,7 +82,8 @@ Problem = tuple[Sequence[str | int], str]
 
 def _found(experiment: Experiment, result: Check) -> Iterator[Problem]:
     yield from _search_problems(experiment)
-    yield from _resource_problems(experiment)
+    if not result.elsewhere:
+        yield from _resource_problems(experiment)
     yield from _process_problems(experiment)
     from thalweg.storage.errors import UnavailableError
     from thalweg.storage.store import has_store, open_store
@@ -85,7 +91,8 @@ def _found(experiment: Experiment, result: Check) -> Iterator[Problem]:
     store = experiment.data.store
     try:
         if not has_store(store):
-            yield from _source_problems(experiment)
+            if not result.elsewhere:
+                yield from _source_problems(experiment)
             return
         result.dataset = open_store(store)
     except (InputError, UnavailableError) as error:
@@ -98,6 +105,7 @@ def _found(experiment: Experiment, result: Check) -> Iterator[Problem]:
         yield from outside
         if not outside:
             yield from _fold_problems(experiment, place, result.dataset, result.folds)
+    yield from _tried_problems(experiment, result)
 
 
 def _source_problems(experiment: Experiment) -> Iterator[Problem]:
@@ -191,7 +199,10 @@ def _period_problems(experiment: Experiment, place: int, dataset: xr.Dataset) ->
     from thalweg.storage.periods import period_of
 
     first, last = period_of(dataset)
-    for key, period in periods(experiment.splits[place]):
+    split = experiment.splits[place]
+    for key, period in periods(split):
+        if isinstance(split, AnotherStoreSplit) and key == "test":
+            continue  # it is of that store
         if period[0] < first or period[1] > last:
             message = f"{period[0]} to {period[1]} is not within the store, which has {first} to {last}"
             yield ("splits", place, key), message
@@ -213,8 +224,29 @@ def _fold_problems(
         yield ("splits", place), str(error)
         return
     known += folds
+    if isinstance(split, AnotherStoreSplit):
+        yield from _other_store_problems(experiment, place, split, dataset)
     if folds:
         yield from _length_problems(experiment, folds[0], period_of(dataset)[0])
+
+
+def _other_store_problems(
+    experiment: Experiment, place: int, split: AnotherStoreSplit, dataset: xr.Dataset
+) -> Iterator[Problem]:
+    """Tell which variables that the models are given the other store lacks."""
+    from thalweg.storage.attributes import default_attributes
+    from thalweg.storage.store import open_store
+
+    other, data = open_store(split.store, split.version), experiment.data
+    attributes = default_attributes(dataset) if data.attributes is None else data.attributes
+    missing = [name for name in (*data.forcings, *attributes) if name not in other.data_vars]
+    if missing:
+        listed = ", ".join(missing[:6]) + (", ..." if len(missing) > 6 else "")
+        yield (
+            ("splits", place, "store"),
+            f"{split.store} lacks {listed}, which models are trained on here: name the forcings and "
+            "attributes that both stores have in data.forcings and data.attributes",
+        )
 
 
 def _length_problems(experiment: Experiment, fold: Fold, first: date) -> Iterator[Problem]:
@@ -240,6 +272,34 @@ def _search_problems(experiment: Experiment) -> Iterator[Problem]:
 
     if experiment.search is not None:
         yield from space_problems(experiment)
+
+
+def _tried_problems(experiment: Experiment, result: Check) -> Iterator[Problem]:
+    """Tell which values of a search do not fit the store."""
+    from thalweg.flows.space import probes
+    from thalweg.storage.periods import period_of
+
+    if experiment.search is None or result.dataset is None or not result.folds:
+        return
+    first = period_of(result.dataset)[0]
+
+    def against_store(spec: Experiment) -> list[str]:
+        own = [*_process_problems(spec), *_variable_problems(spec, result.dataset)]  # type: ignore[arg-type]
+        lengths = [problem for fold in result.folds for problem in _length_problems(spec, fold, first)]
+        return [message for _, message in (*own, *lengths)]
+
+    known = set(against_store(experiment))
+    for key, dimension in experiment.search.space.items():
+        if not (key.startswith("data.") or key.endswith((".process", ".window"))):
+            continue
+        for value in probes(dimension):
+            with suppress(InputError):  # a value that is not allowed at all is told of already
+                new = [
+                    text for text in against_store(override(experiment, {key: value})) if text not in known
+                ]
+                if new:
+                    yield ("search", "space", key), f"{value}: {new[0]}"
+                    break
 
 
 def periods(split: Any) -> list[tuple[str, tuple[date, date]]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from thalweg.flows.check import PARTS, Check
-from thalweg.flows.console import console, plural, table
-from thalweg.flows.space import count_trials
+from thalweg.flows.console import console, number, part_text, plural, table
+from thalweg.flows.space import cost_text, count_trials
+from thalweg.storage.geography import nearest_trained_km
+from thalweg.storage.splits import KINDS
 
 
 def plan(checked: Check) -> dict[str, Any]:
@@ -20,21 +22,28 @@ def plan(checked: Check) -> dict[str, Any]:
         "store": experiment.data.store,
         "store_exists": checked.dataset is not None,
         "seeds": seeds,
+        "splits": [
+            {"name": split.label, "kind": split.kind, "proves": KINDS[split.kind].proves}
+            for split in experiment.splits
+        ],
         "folds": [
             {
                 "split": fold.split,
                 "fold": fold.fold,
                 **{key: _size(getattr(fold, key)) for key, _ in PARTS},
+                "nearest_trained_km": None
+                if checked.dataset is None
+                else nearest_trained_km(checked.dataset, fold),
             }
             for fold in checked.folds
         ],
         "cells": len(checked.folds) * sum(len(each) for each in seeds.values()) or None,
-        "trials": count_trials(experiment.search) if experiment.search else None,
+        "trials": count_trials(experiment) or None,
     }
 
 
 def _size(part: Any) -> dict[str, Any] | None:
-    return None if part is None else {"sites": len(part.sites), "start": part.start, "end": part.end}
+    return None if part is None else part.summary()
 
 
 def describe(checked: Check) -> None:
@@ -47,16 +56,18 @@ def describe(checked: Check) -> None:
             f"{plural(len(content['folds']), 'fold')} x [{models}]",
             markup=False,
         )
-        made = table("split", "fold", "train", "test", "validate")
+        apart = any(fold["nearest_trained_km"] is not None for fold in content["folds"])
+        made = table("split", "fold", "train", "test", "validate", *(("nearest km",) if apart else ()))
         for fold in content["folds"]:
-            made.add_row(fold["split"], fold["fold"], *(_part_text(fold[key]) for key, _ in PARTS))
+            row = [fold["split"], fold["fold"], *(part_text(fold[key]) or "-" for key, _ in PARTS)]
+            made.add_row(*row, *((number(fold["nearest_trained_km"], 0),) if apart else ()))
         out.print(made)
+        if apart:
+            out.print("nearest km: from a tested site to the nearest trained one, median", style="dim")
+        for split in content["splits"]:
+            out.print(f"{split['name']} tests {split['proves']}", markup=False, style="dim")
     else:
         out.print(f"{content['experiment']}: {models}", markup=False)
         out.print(f"{content['store']} will be made from its source; splits are checked then", markup=False)
-    if content["trials"]:
-        out.print(f"search: {plural(content['trials'], 'trial')}", markup=False)
-
-
-def _part_text(part: dict[str, Any] | None) -> str:
-    return f"{part['sites']} sites, {part['start']} to {part['end']}" if part else "-"
+    if checked.experiment is not None and checked.experiment.search is not None:
+        out.print(f"search: {cost_text(checked.experiment)}", markup=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from thalweg.flows.data_parser import add_actions
+from thalweg.flows.job_parser import add_job_commands
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -109,7 +110,7 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("--full", action="store_true", help="read everything again")
     added.add_argument("--workers", type=_count, help="processes that read (default: one a CPU)")
     added.add_argument(
-        "--late-days", type=_count, help="days at the end that are read again though they look the same"
+        "--late-days", type=_whole, help="days at the end that are read again though they look the same"
     )
     _add_set(added)
     _add_json(added)
@@ -117,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
     added = command("schedule", "ingest now and then by the clock, one at a time, until stopped")
     added.add_argument("spec", type=Path, metavar="SPEC", help="a YAML file, as for `thalweg ingest`")
     added.add_argument("--cron", required=True, metavar="LINE", help='such as "0 3 * * *": at 3:00 each day')
-    added.add_argument("--timezone", help="such as Europe/Zurich (default: that of this machine)")
+    added.add_argument("--timezone", default="UTC", help="such as Europe/Zurich (default: UTC)")
 
     add_actions(command("data", "list, compare, name and restore the versions of a store"))
 
@@ -129,16 +130,22 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument(
         "--force", action="store_true", help="replace runs of another configuration under this name"
     )
+    added.add_argument("--blind", action="store_true", help="show no scores of the tests")
     _add_json(added)
 
     added = command("search", "search for better values of any keys, as the experiment's `search` says")
     _add_experiment(added)
     _add_runs(added)
     added.add_argument("--yes", action="store_true", help="allow more than 1,000 trials")
+    added.add_argument(
+        "--force", action="store_true", help="replace another search that was made under this name"
+    )
     _add_json(added)
 
+    add_job_commands(command, (_add_experiment, _add_runs, _add_json))
+
     added = command("list", "list what an experiment can name")
-    added.add_argument("what", choices=("models", "processes", "sources", "losses", "metrics"))
+    added.add_argument("what", choices=("models", "processes", "splits", "sources", "losses", "metrics"))
     _add_json(added)
 
     added = command("runs", "list runs")
@@ -146,8 +153,8 @@ def parser() -> argparse.ArgumentParser:
     _add_runs(added)
     _add_json(added)
 
-    added = command("show", "show one run: its state, what it is, its skill")
-    added.add_argument("run", metavar="RUN", help="EXPERIMENT/RUN or the beginning of it")
+    added = command("show", "show one run, or what of an experiment is done, what failed and why")
+    added.add_argument("run", metavar="RUN", help="EXPERIMENT/RUN or the beginning of it, or EXPERIMENT")
     _add_runs(added)
     _add_json(added)
 
@@ -156,6 +163,11 @@ def parser() -> argparse.ArgumentParser:
         "names", nargs="+", metavar="RUN", help="a run, or an experiment's name for all of its runs"
     )
     added.add_argument("--metric", default="nse", help="see `thalweg list metrics` (default: nse)")
+    added.add_argument(
+        "--guarded",
+        action="store_true",
+        help="one experiment, without showing scores of the test: to choose by",
+    )
     _add_runs(added)
     _add_json(added)
 
@@ -172,8 +184,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: a whole number of at least 1 is needed")
+    return _whole(text, least=1)
+
+
+def _whole(text: str, least: int = 0) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r}: a whole number of at least {least} is needed")
     return int(text)
 
 

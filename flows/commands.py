@@ -73,7 +73,8 @@ def run(options: Namespace) -> int:
     from thalweg.flows.run import Session, run_experiment
 
     worker.enter(str(Path.cwd()))
-    session = Session(options.experiment, options.runs, force=options.force, changes=changes(options))
+    given = {"force": options.force, "blind": options.blind, "changes": changes(options)}
+    session = Session(options.experiment, options.runs, **given)
     run_experiment(session)
     if options.json:
         print_json(outcome_view.as_json(session))
@@ -87,12 +88,14 @@ def search(options: Namespace) -> int:
     from thalweg.flows.searching import search_experiment, show_trials
 
     worker.enter(str(Path.cwd()))
-    trials, folder = search_experiment(options.experiment, options.runs, changes(options), yes=options.yes)
+    trials, folder = search_experiment(
+        options.experiment, options.runs, changes(options), yes=options.yes, force=options.force
+    )
     if options.json:
         print((folder / "search.json").read_text(encoding="utf-8"), end="")
     else:
         show_trials(trials, folder)
-    return DONE if trials.ranked() and trials.ranked()[0].score is not None else FAILED
+    return DONE if trials.best() is not None else FAILED
 
 
 def runs(options: Namespace) -> int:
@@ -108,9 +111,17 @@ def runs(options: Namespace) -> int:
 
 
 def show(options: Namespace) -> int:
-    """Show one run."""
-    from thalweg.flows import results_view
+    """Show one run, or how all of an experiment's did."""
+    from thalweg.flows import experiment_view, results_view
 
+    runs = experiment_view.runs_of(options.runs, options.run)
+    if runs:
+        whole = experiment_view.describe_experiment(runs)
+        if options.json:
+            print_json(whole)
+        else:
+            experiment_view.show_experiment(whole)
+        return DONE
     content = results_view.describe_run(options.runs, options.run)
     if options.json:
         print_json(content)
@@ -136,12 +147,50 @@ def compare(options: Namespace) -> int:
     """Compare runs."""
     from thalweg.flows import comparison
 
+    if options.guarded:
+        from thalweg.flows import guarded
+
+        rows = comparison.compare_guarded(options.runs, options.names, options.metric)
+        if options.json:
+            print_json(rows)
+        else:
+            guarded.show(rows)
+        return DONE
     content = comparison.compare(options.runs, options.names, options.metric)
     if options.json:
         print_json(content)
     else:
         comparison.show(content)
     return DONE
+
+
+def submit(options: Namespace) -> int:
+    """Submit an experiment to a cluster; 1 when it was waited for and failed."""
+    from thalweg.flows import job_commands
+
+    worker.enter(str(Path.cwd()))
+    return job_commands.submit(options, changes(options))
+
+
+def jobs(options: Namespace) -> int:
+    """List the jobs of a cluster."""
+    from thalweg.flows import job_commands
+
+    return job_commands.jobs(options)
+
+
+def logs(options: Namespace) -> int:
+    """Print what a job says."""
+    from thalweg.flows import job_commands
+
+    return job_commands.logs(options)
+
+
+def cancel(options: Namespace) -> int:
+    """Stop a job."""
+    from thalweg.flows import job_commands
+
+    return job_commands.cancel(options)
 
 
 def dashboard(options: Namespace) -> int:
@@ -183,6 +232,10 @@ COMMANDS = {
     "data": data,
     "run": run,
     "search": search,
+    "submit": submit,
+    "jobs": jobs,
+    "logs": logs,
+    "cancel": cancel,
     "list": list_,
     "runs": runs,
     "show": show,

@@ -6,6 +6,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from thalweg.flows import look_count
 from thalweg.flows.names import nearest
 from thalweg.flows.report import show_skill, skill_table
 from thalweg.storage.errors import InputError
@@ -33,7 +34,29 @@ def compare(root: Path, names: list[str], metric: str) -> dict[str, Any]:
     else:
         runs = [find_run(root, name) for name in names]
         pairs = _run_pairs(runs, metric)
-    return {"metric": metric, "skill": skill_table(runs), "pairs": pairs}
+    return {
+        "metric": metric,
+        "skill": skill_table(runs),
+        "pairs": pairs,
+        "looks": look_count.look(root, runs, "compare"),
+    }
+
+
+def compare_guarded(root: Path, names: list[str], metric: str) -> list[dict[str, Any]]:
+    """Compare the models of one experiment without showing their scores on the test.
+
+    Raises
+    ------
+    InputError
+        When there is no such experiment, and as :func:`thalweg.flows.guarded.guarded`.
+    """
+    from thalweg.flows.guarded import guarded
+
+    known = sorted({run.experiment for run in find_runs(root)})
+    if len(names) != 1 or names[0] not in known:
+        near = nearest(names[0], known)
+        raise InputError(f"--guarded compares the models of one experiment, not {', '.join(names)}{near}")
+    return guarded(root, find_runs(root, names[0]), metric)
 
 
 def _run_pairs(runs: list[Run], metric: str) -> list[Any]:
@@ -74,3 +97,4 @@ def show(content: dict[str, Any]) -> None:
     print()
     for pair in content["pairs"]:
         print(pair.sentence)
+    look_count.show(content["looks"])

@@ -64,6 +64,15 @@ def plural(count: int, word: str) -> str:
     return f"{count:,} {word}" + ("" if count == 1 else "s")
 
 
+def part_text(part: Mapping[str, Any] | None) -> str:
+    """Give a part, as its ``summary`` tells it, as text; nothing where there is none."""
+    if not part:
+        return ""
+    days = f"{part['days'] / 365.25:.1f} years in " if part.get("days") else ""
+    store = f", of {part['store']}" if part.get("store") else ""
+    return f"{part['sites']} sites, {days}{part['start']} to {part['end']}{store}"
+
+
 def number(value: Any, digits: int = 3) -> str:
     """Give a number as text; nothing where it is missing."""
     missing = value is None or not isinstance(value, (int, float)) or not math.isfinite(value)

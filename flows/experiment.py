@@ -92,7 +92,7 @@ class Experiment(Spec):
     @field_validator("splits")
     @classmethod
     def _distinct_splits(cls, splits: tuple[Split, ...]) -> tuple[Split, ...]:
-        labels = [split.label for split in splits]
+        labels = [label for split in splits for label in split.labels]
         for label in labels:
             if labels.count(label) > 1:
                 raise ValueError(f"has {label!r} twice: give one of them another `name`")
@@ -104,7 +104,7 @@ class Experiment(Spec):
             trainable = [name for name, model in self.models.items() if model.kind not in FLOORS]
             names.check_one_of(self.search.model, trainable, "search.model", "trainable model here")
             if self.search.split is not None:
-                labels = [split.label for split in self.splits]
+                labels = [label for split in self.splits for label in split.labels]
                 names.check_one_of(self.search.split, labels, "search.split", "split here")
         return self
 

@@ -21,9 +21,16 @@ def fingerprint(experiment: Experiment, model: str, split: str, fold: str, seed:
 
     Parameters
     ----------
-    snapshot : hash of the store's content.
+    snapshot : hash of the store's content, or what :func:`versions` gives of several.
     """
     return _hash(_content(experiment, model, split, fold, seed, snapshot), process_source(experiment, model))
+
+
+def configuration(experiment: Experiment, model: str) -> str:
+    """Give 16 digits that tell a model from every other, whatever its seed, its fold and its experiment."""
+    content = _content(experiment, model, experiment.splits[0].labels[0], "", 0, "")
+    own = {key: content[key] for key in ("data", "training")} | {"model": content["models"][model]}
+    return _hash(own, process_source(experiment, model))[:16]
 
 
 def process_source(experiment: Experiment, model: str) -> str | None:
@@ -54,11 +61,22 @@ def _hash(content: dict[str, Any], source: str | None) -> str:
     return hashlib.sha256(json.dumps([content, source]).encode()).hexdigest()
 
 
+def versions(snapshot: str, tested: str | None) -> str:
+    """Give the versions of all stores that a run reads: of its own and, where it tests another, of that."""
+    return f"{snapshot}+{tested}" if tested else snapshot
+
+
+def _versions_of(manifest: Mapping[str, Any]) -> str:
+    test = manifest.get("test")
+    return versions(str(manifest.get("snapshot")), test.get("version") if isinstance(test, dict) else None)
+
+
 def fingerprint_of(manifest: Mapping[str, Any]) -> str:
     """Give the fingerprint of a run that exists; empty when its manifest is of another kind."""
     try:
-        cell = (manifest[key] for key in ("model", "split", "fold", "seed", "snapshot"))
-        content = _content(Experiment.model_validate(manifest["config"]), *cell)
+        model, split, fold, seed = (manifest[key] for key in ("model", "split", "fold", "seed"))
+        experiment = Experiment.model_validate(manifest["config"])
+        content = _content(experiment, model, split, fold, seed, _versions_of(manifest))
         return _hash(content, manifest.get("process_source"))
     except (KeyError, ValidationError):
         return ""
@@ -72,7 +90,7 @@ def changes(manifest: Mapping[str, Any], experiment: Experiment, model: str, sna
         return ["config"]
     cell = (str(manifest.get("split")), str(manifest.get("fold")), int(manifest.get("seed", 0)))
     try:
-        old = _flat(_content(before, model, *cell, str(manifest.get("snapshot"))))
+        old = _flat(_content(before, model, *cell, _versions_of(manifest)))
     except KeyError:
         return [f"models.{model}"]
     new = _flat(_content(experiment, model, *cell, snapshot))
@@ -89,7 +107,7 @@ def _content(
     spec = experiment.models[model].model_dump(mode="json", exclude={"training"})
     saving = {"checkpoint_every", "checkpoint_seconds"}
     training = experiment.training_for(model).model_dump(mode="json", exclude={"seeds", *saving})
-    by_label = {item.label: item.model_dump(mode="json") for item in experiment.splits}
+    by_label = {label: item.content(label) for item in experiment.splits for label in item.labels}
     return {
         "data": experiment.data.model_dump(mode="json", exclude={"store", "source"}),
         "splits": {split: by_label[split]},

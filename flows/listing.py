@@ -87,6 +87,14 @@ def _losses() -> list[Row]:
     return [{"name": name, "description": _first_line(loss.__doc__)} for name, loss in LOSSES.items()]
 
 
+def _splits() -> list[Row]:
+    from thalweg.storage.splits import KINDS
+
+    return [
+        {"kind": str(name), "tests": kind.proves, "keys": list(kind.keys)} for name, kind in KINDS.items()
+    ]
+
+
 def _metrics() -> list[Row]:
     from thalweg.evaluation.skill import METRICS
 
@@ -107,6 +115,7 @@ _LISTS = {
     "processes": _processes,
     "sources": _sources,
     "losses": _losses,
+    "splits": _splits,
     "metrics": _metrics,
 }
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from thalweg.flows.experiment import FLOORS
 from thalweg.flows.fingerprint import process_source
 from thalweg.flows.preparation import Preparation
-from thalweg.storage.splits import Part
+from thalweg.storage.geography import nearest_trained_km
 
 if TYPE_CHECKING:
-    from thalweg.flows.cell import Cell
+    from thalweg.flows.cell_spec import Cell
 
 PACKAGES = ("thalweg", "torch", "numpy", "llvmlite", "xarray", "zarr", "icechunk", "ray", "prefect")
 
@@ -37,15 +37,12 @@ def describe(cell: Cell, prepared: Preparation) -> dict[str, Any]:
         "store": cell.experiment.data.store,
         "attributes": prepared.attributes,
         "statistics_hash": prepared.statistics.hash,
-        "train": _part(fold.train),
-        "validate": None if fold.validate is None else _part(fold.validate),
-        "test": _part(fold.test),
+        "train": fold.train.summary(),
+        "validate": None if fold.validate is None else fold.validate.summary(),
+        "test": {**fold.test.summary(), "id": fold.test.digest(cell.experiment.data.target)},
+        "nearest_trained_km": nearest_trained_km(prepared.dataset, fold),
         "threads": cell.experiment.resources.torch_threads,
     }
-
-
-def _part(part: Part) -> dict[str, Any]:
-    return {"sites": len(part.sites), "start": part.start, "end": part.end}
 
 
 def _git_revision() -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pickle
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.flows import worker
-from thalweg.flows.cluster import check_fits
+from thalweg.flows.cluster import Head, check_fits, room
+from thalweg.flows.endings import ending
 from thalweg.flows.experiment import Resources
 from thalweg.flows.plan import Job
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import Run, write_status
 
 LOOK_EVERY_SECONDS = 0.5
+COUNT_EVERY_SECONDS = 5.0  # how many cells fit: nodes come and go
 STOP_SECONDS = 10.0  # for cells to write their status when the experiment is stopped
 
 TRACEBACK = "error.txt"  # in the run folder of a cell that failed
@@ -37,10 +39,12 @@ def only_runner(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             lock.seek(0)
             owner = lock.read().strip() or "another process"
             raise InputError(f"{folder}: is being run by {owner}: wait for it or stop it first") from None
+        except OSError as error:  # some shared file systems have no locks
+            print(f"{folder}: cannot be locked ({error.strerror}): run it once at a time", file=sys.stderr)
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {os.uname().nodename}")
         lock.flush()
@@ -57,7 +61,8 @@ def run_jobs(
     """Run every job that waits; what came of it is in the jobs and in the run folders.
 
     A cell that fails is tried again ``resources.retries`` times, unless its input is at fault; the
-    others go on. When this process is interrupted the cells are stopped and say so.
+    others go on. One whose worker or node went away goes on from its checkpoint, as often as it got
+    further in between. When this process is interrupted the cells are stopped and say so.
 
     Parameters
     ----------
@@ -67,101 +72,153 @@ def run_jobs(
     Raises
     ------
     InputError
-        When the machine lacks the resources that one cell needs.
+        When the cluster lacks the resources that one cell needs.
+    UnavailableError
+        When the cluster's head has gone away.
     """
-    waiting = [job for job in jobs if job.state == "waiting"]
+    waiting = [job for job in jobs if job.state == "waiting" and not _done_meanwhile(job)]
     if not waiting:
         return
-    at_once = check_fits(resources)
+    matrix = _Matrix(waiting, resources, runner)
     for job in waiting:
-        _write(job, state="waiting", message="")
-    running: dict[Any, Job] = {}
-    start = _starter(resources, runner)
+        _write(job, message="")
     try:
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                job = waiting.pop(0)
-                job.state, job.attempts = "running", job.attempts + 1
-                running[start(job)] = job
-            for reference, job in _ended(running):
-                del running[reference]
-                _conclude(job, reference)
-                if job.state == "waiting":
-                    waiting.append(job)
+        while matrix.waiting or matrix.running:
+            matrix.begin()
+            matrix.wait()
+            matrix.begin()  # before files are written, for which nobody need wait
+            matrix.conclude()
             on_change(jobs)
     except BaseException:
-        _stop(running, waiting)
+        matrix.stop()
         on_change(jobs)
         raise
+
+
+class _Matrix:
+    """Jobs that wait and jobs that run, and how many may run at once."""
+
+    def __init__(self, waiting: Sequence[Job], resources: Resources, runner: str) -> None:
+        self.waiting = list(waiting)
+        self.running: dict[Any, Job] = {}
+        self.ended: list[tuple[Any, Job]] = []
+        self.resources = resources
+        self.at_once, self.counted = check_fits(resources), time.monotonic()
+        self.head = Head()
+        self.start = _starter(resources, runner)
+
+    def begin(self) -> None:
+        """Start as many jobs as fit on the nodes that are there."""
+        if self.head.check() and time.monotonic() - self.counted >= COUNT_EVERY_SECONDS:
+            before, self.at_once = self.at_once, room(self.resources)
+            self.counted = time.monotonic()
+            if before and not self.at_once:
+                print("no node has room for a cell: waiting for one", file=sys.stderr, flush=True)
+        while (job := self._next()) is not None:
+            self.waiting.remove(job)
+            if _done_meanwhile(job):
+                continue
+            job.state, job.attempts = "running", job.attempts + 1
+            self.running[self.start(job)] = job
+
+    def _next(self) -> Job | None:
+        """Give the job to start now; those that want to be alone come last, one at a time."""
+        if len(self.running) >= self.at_once or any(job.alone for job in self.running.values()):
+            return None
+        together = next((job for job in self.waiting if not job.alone), None)
+        if together is None and not self.running and self.waiting:
+            return self.waiting[0]
+        return together
+
+    def wait(self) -> None:
+        """Wait a little for jobs to end."""
+        import ray
+
+        if not self.running:
+            time.sleep(LOOK_EVERY_SECONDS if self.waiting else 0.0)
+            return
+        try:
+            ready, _ = ray.wait(list(self.running), num_returns=1, timeout=LOOK_EVERY_SECONDS)
+        except SystemError as error:  # how Ray passes on what a signal's handler raised
+            raise error.__cause__ or error from None
+        if ready:  # there may be more by now
+            ready, _ = ray.wait(list(self.running), num_returns=len(self.running), timeout=0)
+        self.ended += [(reference, self.running.pop(reference)) for reference in ready]
+
+    def conclude(self) -> None:
+        """Take up the jobs that have ended."""
+        while self.ended:
+            reference, job = self.ended[-1]
+            _conclude(job, reference)
+            self.ended.pop()
+            if job.state == "waiting":
+                self.waiting.append(job)
+
+    def stop(self) -> None:
+        """Stop the cells and let their folders say so."""
+        import ray
+
+        with suppress(Exception):  # what went wrong is told by the error that brought us here
+            self.conclude()
+        left = list(self.running)
+        _cancel(left, force=False)
+        deadline = time.monotonic() + STOP_SECONDS
+        while left and time.monotonic() < deadline:
+            _, left = ray.wait(left, num_returns=len(left), timeout=0.5)
+        _cancel(left, force=True)
+        for job in (*self.running.values(), *self.waiting):
+            if _done_meanwhile(job):
+                continue
+            job.state, job.message = "stopped", "interrupted; the same command goes on from here"
+            with suppress(OSError, InputError):
+                _write(job)
 
 
 def _starter(resources: Resources, runner: str) -> Callable[[Job], Any]:
     import ray
 
     remote = ray.remote(
-        num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker, max_retries=0
+        num_cpus=resources.cpus_per_worker,
+        num_gpus=resources.gpus_per_worker,
+        max_retries=0,
+        scheduling_strategy="SPREAD",
     )(worker.execute)
     directory, threads = str(Path.cwd()), resources.torch_threads
 
     def start(job: Job) -> Any:
-        packed = pickle.dumps((job.cell, job.folder.resolve()))
-        return remote.remote(packed, directory, threads, runner)
+        return remote.remote(worker.pack(job.cell, job.folder), directory, threads, runner)
 
     return start
 
 
-def _ended(running: dict[Any, Job]) -> list[tuple[Any, Job]]:
-    import ray
-
-    try:
-        ready, _ = ray.wait(list(running), num_returns=1, timeout=LOOK_EVERY_SECONDS)
-    except SystemError as error:  # how Ray passes on what a signal's handler raised
-        raise error.__cause__ or error from None
-    return [(reference, running[reference]) for reference in ready]
-
-
 def _conclude(job: Job, reference: Any) -> None:
     """Set what came of a job: done, failed, or waiting for another attempt."""
-    import ray
-
-    try:
-        ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        cause = error.cause
-        job.message, hopeless = worker.reason(cause), worker.hopeless(cause)
-        with suppress(OSError):
-            (job.folder / TRACEBACK).write_text(str(error), encoding="utf-8")
-    except ray.exceptions.OutOfMemoryError:
-        job.message, hopeless = "the worker was stopped: the machine ran out of memory", False
-    except ray.exceptions.RayError as error:
-        job.message, hopeless = f"the worker process died ({type(error).__name__})", False
-    else:
-        job.state, job.message = "done", ""
+    end = ending(reference)
+    job.message = end.message
+    if end.good or (end.mishap and _done_meanwhile(job)):
+        job.state = "done"
         (job.folder / TRACEBACK).unlink(missing_ok=True)
         _write(job)
         return
-    allowed = 1 if hopeless else 1 + job.cell.experiment.resources.retries
-    job.state = "waiting" if job.attempts < allowed else "failed"
+    if end.traceback:
+        with suppress(OSError):
+            (job.folder / TRACEBACK).write_text(end.traceback, encoding="utf-8")
+    reached = int(Run(job.folder).status.get("epoch") or 0)
+    spared = (end.mishap and reached > job.reached) or (end.crowded and not job.alone)
+    job.wasted += not spared
+    job.reached, job.alone = max(job.reached, reached), job.alone or end.crowded
+    allowed = 0 if end.hopeless else job.cell.experiment.resources.retries
+    job.state = "waiting" if job.wasted <= allowed else "failed"
     _write(job)
 
 
-def _stop(running: dict[Any, Job], waiting: Sequence[Job]) -> None:
-    """Stop the cells and let their folders say so."""
-    import ray
-
-    left = list(running)
-    _cancel(left, force=False)
-    deadline = time.monotonic() + STOP_SECONDS
-    while left and time.monotonic() < deadline:
-        _, left = ray.wait(left, num_returns=len(left), timeout=0.5)
-    _cancel(left, force=True)
-    for job in (*running.values(), *waiting):
-        if Run(job.folder).state == "done":
-            job.state = "done"
-            continue
-        job.state, job.message = "stopped", "interrupted; the same command goes on from here"
-        with suppress(OSError, InputError):
-            _write(job)
+def _done_meanwhile(job: Job) -> bool:
+    """See whether a worker that was believed lost has finished the job."""
+    run = Run(job.folder)
+    if run.state != "done" or not run.manifest:
+        return False
+    job.state, job.message = "done" if job.attempts else "kept", ""
+    return True
 
 
 def _cancel(references: Sequence[Any], *, force: bool) -> None:

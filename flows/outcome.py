@@ -41,9 +41,15 @@ def write_trained(model: Model, prepared: Preparation, folder: Path) -> None:
             extra = {}
             if isinstance(model, Calibrated | Hybrid):
                 extra = _write_details(prediction, model, record, prepared, write)
-            simulated = _series(prediction.target, record, prepared, prepared.units)
+            simulated = _series(prediction.target, record, prepared.units)
             metrics.append(_tested(simulated, record, prepared, write, extra))
     write_metrics(folder, xr.concat(metrics, "site"))
+    validation = [
+        _scores(_series(predict(model, record).target, record, prepared.units), record, prepared)
+        for record in prepared.validation() or ()
+    ]
+    if validation:
+        write_metrics(folder, xr.concat(validation, "site"), "validation.parquet")
 
 
 def _write_details(
@@ -52,21 +58,20 @@ def _write_details(
     """Write fluxes, states and parameters; give what else is told of each site."""
     units = _units(model)
     series = {**prediction.fluxes, **prediction.states}
-    write(
-        "fluxes", xr.Dataset({name: _series(v, record, prepared, units[name]) for name, v in series.items()})
-    )
-    sites = _site_coordinates(record, prepared)
+    write("fluxes", xr.Dataset({name: _series(v, record, units[name]) for name, v in series.items()}))
+    sites = _site_coordinates(record)
     static = {
         name: xr.DataArray(
             value.numpy(), sites, ("site", "component")[: value.dim()], attrs={"units": units[name]}
         )
         for name, value in prediction.parameters.items()
     }
-    varying = {n: _series(v, record, prepared, units[n]) for n, v in prediction.varying.items()}
+    varying = {n: _series(v, record, units[n]) for n, v in prediction.varying.items()}
     write("parameters", xr.Dataset({**static, **varying}))
     if not {"baseflow", "discharge"} <= prediction.fluxes.keys():
         return {}
-    share = prediction.fluxes["baseflow"].sum(0) / prediction.fluxes["discharge"].sum(0)
+    slow, all_of_it = (record.of_counted(prediction.fluxes[n], 0.0).sum(0) for n in ("baseflow", "discharge"))
+    share = slow / all_of_it
     share = torch.where(torch.isfinite(share), share, torch.nan)  # a river without water has none
     return {"baseflow_index_simulated": ("site", share.numpy())}
 
@@ -75,12 +80,10 @@ def write_floor(kind: str, prepared: Preparation, folder: Path) -> None:
     """Write predictions and metrics of a floor: what skill is worth nothing."""
     record = prepared.record(prepared.fold.test, prepared.warmup, drivers=False)
     train = prepared.record(prepared.fold.train, 0, drivers=False)
-    simulated = climatology(
-        _series(train.observed, train, prepared, prepared.units), record.days, record.sites
-    )
+    simulated = climatology(_series(train.target, train, prepared.units), record.days, record.sites)
     if kind == "persistence":
         # the days before the first one that counts lie in the warm-up
-        observed = _series(record.observed, record, prepared, prepared.units, time=record.time)
+        observed = _series(record.observed, record, prepared.units, time=record.time)
         simulated = persistence(observed, times=record.days, fill=simulated)
     with written_by_sites(folder) as write:
         metrics = _tested(simulated, record, prepared, write, {})
@@ -91,39 +94,41 @@ def _tested(
     simulated: xr.DataArray, record: Record, prepared: Preparation, write: Write, extra: dict[str, Any]
 ) -> xr.Dataset:
     """Write predictions, and give the metrics of their sites."""
-    observed = _series(record.target, record, prepared, prepared.units)
+    observed = _series(record.target, record, prepared.units)
     write("predictions", xr.Dataset({"simulated": simulated, "observed": observed}))
-    metrics = skill(simulated, observed).assign_coords(_site_coordinates(record, prepared))
+    metrics = _scores(simulated, record, prepared)
     if extra:
         reference = _reference_baseflow(observed, prepared)
         metrics = metrics.assign({**extra, "baseflow_index_reference": reference})
     return metrics
 
 
+def _scores(simulated: xr.DataArray, record: Record, prepared: Preparation) -> xr.Dataset:
+    observed = _series(record.target, record, prepared.units)
+    return skill(simulated, observed).assign_coords(_site_coordinates(record))
+
+
 def _reference_baseflow(observed: xr.DataArray, prepared: Preparation) -> xr.DataArray:
     """Give the true baseflow index ``(site,)`` of a twin, else the one filtered from observed flow."""
-    if "baseflow" not in prepared.dataset:
+    dataset = prepared.dataset_of(prepared.fold.test)
+    if "baseflow" not in dataset:
         return baseflow_index(observed)
-    truth = prepared.dataset["baseflow"].sel(site=observed.site, time=observed.time)
+    truth = dataset["baseflow"].sel(site=observed.site, time=observed.time)
     return truth.where(observed.notnull()).sum("time").drop_vars(
         ["latitude", "longitude", "region"]
     ) / observed.sum("time")
 
 
-def _series(
-    values: Tensor, record: Record, prepared: Preparation, units: str, *, time: object = None
-) -> xr.DataArray:
+def _series(values: Tensor, record: Record, units: str, *, time: object = None) -> xr.DataArray:
     """Wrap ``(time, site)`` as ``(site, time)`` with the coordinates of the sites."""
-    coordinates = {**_site_coordinates(record, prepared), "time": record.days if time is None else time}
+    coordinates = {**_site_coordinates(record), "time": record.days if time is None else time}
     return xr.DataArray(
         np.ascontiguousarray(values.cpu().numpy().T), coordinates, ("site", "time"), attrs={"units": units}
     )
 
 
-def _site_coordinates(record: Record, prepared: Preparation) -> dict[str, object]:
-    sites = prepared.dataset.sel(site=list(record.sites))
-    given = [name for name in ("latitude", "longitude", "region") if name in sites]
-    return {"site": list(record.sites), **{name: ("site", sites[name].values) for name in given}}
+def _site_coordinates(record: Record) -> dict[str, object]:
+    return {"site": list(record.sites), **{name: ("site", values) for name, values in record.places.items()}}
 
 
 def _units(model: Calibrated | Hybrid) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from thalweg.flows import look_count
 from thalweg.flows.console import plural
 from thalweg.flows.report import show_skill, skill_rows
 
@@ -30,6 +31,7 @@ def as_json(session: Session) -> dict[str, Any]:
         "runs": str(session.folder),
         "cells": cells,
         "skill": [] if session.table is None else skill_rows(session.table),
+        "looks": session.looks,
     }
 
 
@@ -37,6 +39,7 @@ def show(session: Session) -> None:
     """Print the skill table; what failed goes to standard error."""
     if session.table is not None and len(session.table):
         show_skill(session.table)
+        look_count.show(session.looks)
     kept = sum(job.state == "kept" for job in session.jobs)
     done = sum(job.state == "done" for job in session.jobs)
     before = f", {kept} done before" if kept else ""

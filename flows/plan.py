@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thalweg.flows.experiment import Experiment
-from thalweg.flows.fingerprint import changes, fingerprint, fingerprint_of
+from thalweg.flows.fingerprint import changes, fingerprint, fingerprint_of, versions
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import Run, run_name
 
 if TYPE_CHECKING:
-    from thalweg.flows.cell import Cell
+    from thalweg.flows.cell_spec import Cell
     from thalweg.storage.splits import Fold
 
 # Folds are the same whatever the models' seeds are, so that seeds can be averaged site by site.
@@ -28,6 +28,10 @@ class Job:
     Attributes
     ----------
     state : as in ``status.json``; ``kept`` for a run that was done before.
+    attempts : how often it was begun.
+    wasted : attempts that broke off without getting further than those before; retries are for these.
+    reached : the last epoch that any attempt told of.
+    alone : whether it is to run with no other beside it, since the memory was not enough for all.
     replaces : whether a run of another configuration is in the folder, which is to go.
     """
 
@@ -36,6 +40,9 @@ class Job:
     state: str = "waiting"
     message: str = ""
     attempts: int = 0
+    wasted: int = 0
+    reached: int = 0
+    alone: bool = False
     replaces: bool = False
 
     @property
@@ -51,7 +58,7 @@ def cells_of(experiment: Experiment, folds: Sequence[Fold], snapshot: str | None
     ----------
     snapshot : the version of the store that all of them read, whatever is published meanwhile.
     """
-    from thalweg.flows.cell import Cell
+    from thalweg.flows.cell_spec import Cell
 
     return [
         Cell(experiment, model, fold, seed, snapshot)
@@ -85,7 +92,8 @@ def make_jobs(cells: Sequence[Cell], root: Path, snapshot: str, *, force: bool =
             continue
         job.replaces = not _same(run, cell, snapshot)
         if job.replaces:
-            obstacles.append((run, changes(run.manifest, cell.experiment, cell.model, snapshot)))
+            read = versions(snapshot, cell.fold.test.version)
+            obstacles.append((run, changes(run.manifest, cell.experiment, cell.model, read)))
         elif run.state == "done":
             job.state = "kept"
     if obstacles and not force:
@@ -107,5 +115,7 @@ def remove_replaced(jobs: Sequence[Job]) -> None:
 
 
 def _same(run: Run, cell: Cell, snapshot: str) -> bool:
-    wanted = fingerprint(cell.experiment, cell.model, cell.fold.split, cell.fold.fold, cell.seed, snapshot)
+    fold = cell.fold
+    read = versions(snapshot, fold.test.version)
+    wanted = fingerprint(cell.experiment, cell.model, fold.split, fold.fold, cell.seed, read)
     return fingerprint_of(run.manifest) == wanted

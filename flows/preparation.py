@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.flows.derived import DERIVED, derived_forcings
@@ -26,20 +28,24 @@ from thalweg.storage.moments import deviation as deviation_of
 from thalweg.storage.sites import neighbours, site_rows
 from thalweg.storage.splits import Fold, Part
 from thalweg.storage.statistics import Statistics, fit_statistics, site_statistics
+from thalweg.storage.store import open_store
 
 BLOCK_SITES = 512  # read at a time where not all fit into memory: a shard of a run's results
+PLACES = ("latitude", "longitude", "region")
 DETAILS = 40  # series of a site that a process model tells of, at most about
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Record:
-    """Drivers and observations of some sites: ``warmup`` days, then the days that count.
+    """Drivers and observations of some sites: ``warmup`` days, then those from a part's first to its last.
 
     Attributes
     ----------
     observed : ``(time, site)`` (mm/day), all days; NaN where missing.
     time : all days.
+    counted : ``(time, site)``, which days after the warm-up count; None where all do.
+    places : latitude, longitude (degrees) and region of the sites, as far as the store has them.
     """
 
     inputs: Inputs
@@ -47,16 +53,24 @@ class Record:
     time: pd.DatetimeIndex
     sites: tuple[str, ...]
     warmup: int
+    counted: Tensor | None = None
+    places: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def target(self) -> Tensor:
-        """The observations of the days that count, ``(time, site)``."""
-        return self.observed[self.warmup :]
+        """The observations after the warm-up, ``(time, site)``; NaN on days that do not count."""
+        return self.of_counted(self.observed[self.warmup :])
 
     @property
     def days(self) -> pd.DatetimeIndex:
-        """The days that count."""
+        """The days after the warm-up."""
         return self.time[self.warmup :]
+
+    def of_counted(self, series: Tensor, other: float = torch.nan) -> Tensor:
+        """Give a series after the warm-up, ``(time, site)``, with another value on days that do not count."""
+        if self.counted is None:
+            return series
+        return torch.where(self.counted.to(series.device), series, other)
 
 
 class Records:
@@ -154,12 +168,16 @@ class Preparation:
         drivers : whether forcings and attributes are wanted too.
         """
         start, counted = self._period(part, warmup)
-        return self._record(part.sites, start, part.end, (counted - start).days, self.device, drivers)
+        return self._record(part, part.sites, start, (counted - start).days, self.device, drivers=drivers)
 
     def validation(self) -> Records | None:
         """Give the validation part, if the fold has one."""
         part = self.fold.validate
         return None if part is None else self._records(part, 0)
+
+    def training_records(self) -> Records:
+        """Give the training part as validation sees its own: with its warm-up, in order."""
+        return self._records(self.fold.train, 0)
 
     def test(self) -> Records:
         """Give the test part, with room for all that a model tells of it."""
@@ -173,7 +191,7 @@ class Preparation:
         fitting = int(min(self.budget, self.device_budget) / size)
         at_once = fitting if fitting < BLOCK_SITES else max(BLOCK_SITES, fitting // BLOCK_SITES * BLOCK_SITES)
         return Records(
-            lambda sites: self._record(sites, start, part.end, warmup, self.device),
+            lambda sites: self._record(part, sites, start, warmup, self.device),
             part.sites,
             max(1, at_once),
         )
@@ -191,15 +209,19 @@ class Preparation:
 
     def _period(self, part: Part, warmup: int, *, shorten: bool = False) -> tuple[date, date]:
         """Give the first day of a part's warm-up, and the first that counts."""
-        first = pd.Timestamp(self.dataset.time.values[0]).date()
+        first = pd.Timestamp(self.dataset_of(part).time.values[0]).date()
         start = max(first, part.start - timedelta(days=warmup))
         counted = part.start if shorten else max(part.start, first + timedelta(days=warmup))
-        if counted > part.end:
+        if all(own[-1][1] < counted for own in part.periods or (((part.start, part.end),),)):
             raise InputError(
                 f"split {self.fold.split!r}: nothing of {part.start} to {part.end} is left after "
                 f"{warmup} days of warm-up, since the store starts on {first}"
             )
         return start, counted
+
+    def dataset_of(self, part: Part) -> xr.Dataset:
+        """Give the store that a part is in."""
+        return self.dataset if part.store is None else open_store(part.store, part.version)
 
     def _site_bytes(self, days: int, details: int = 0) -> int:
         """Give the bytes of one site's forcings, the same scaled, its target and ``details`` series more."""
@@ -211,8 +233,8 @@ class Preparation:
         groups = [places.tolist() for places, _ in neighbours(order, CHUNK_SITES)]
         # One block trains, one is ready, one is being made
         fitting = int(self.budget / (3 * self._site_bytes(days)))
-        observed = self._moments([self.target], part.start).isel(variable=0)
-        reachable = self._moments([self.target], max(part.start, start + timedelta(days=warmup)))
+        observed = self._moments([self.target], part.start, part).isel(variable=0)
+        reachable = self._moments([self.target], max(part.start, start + timedelta(days=warmup)), part)
         self._refuse_gaps(start, days)
         return StreamedData(
             lambda places: self._training_data([part.sites[place] for place in places], start, CPU),
@@ -224,10 +246,10 @@ class Preparation:
             max(1, min(BLOCK_SITES, fitting)),
         )
 
-    def _moments(self, variables: list[str], start: date) -> xr.Dataset:
+    def _moments(self, variables: list[str], start: date, counted: Part | None = None) -> xr.Dataset:
         """Give the statistics of each training site from ``start`` on, ``(variable, site)``."""
         part = self.fold.train
-        return site_statistics(self.dataset, part.sites, start, part.end, variables, self.stored)
+        return site_statistics(self.dataset, part.sites, start, part.end, variables, self.stored, counted)
 
     def _refuse_gaps(self, start: date, days: int) -> None:
         """Refuse forcings with gaps at once, rather than when their block is read."""
@@ -247,24 +269,26 @@ class Preparation:
 
     def _training_data(self, sites: Sequence[str], start: date, device: torch.device) -> TrainingData:
         part = self.fold.train
-        record = self._record(tuple(sites), start, part.end, 0, device, source=self.near)
+        record = self._record(part, tuple(sites), start, 0, device, source=self.near)
         before = record.time < pd.Timestamp(part.start)
         record.observed[torch.from_numpy(np.asarray(before)).to(device)] = torch.nan
-        return TrainingData(record.inputs, record.observed, deviation(record.observed))
+        observed = record.target
+        return TrainingData(record.inputs, observed, deviation(observed), sparse=bool(part.periods))
 
     def _record(
         self,
+        part: Part,
         sites: tuple[str, ...],
         start: date,
-        end: date,
         warmup: int,
         device: torch.device,
+        *,
         drivers: bool = True,
         source: xr.Dataset | None = None,
     ) -> Record:
-        source = self.dataset if source is None else source
+        source = self.dataset_of(part) if source is None else source
         forcings, attributes = (self.forcings, self.attributes) if drivers else ([], [])
-        arrays = to_arrays(source, sites, start, end, forcings, attributes, self.target)
+        arrays = to_arrays(source, sites, start, part.end, forcings, attributes, self.target)
         forcing = torch.from_numpy(arrays.forcings)
         known = {name: place for place, name in enumerate(self.fold.train.sites)}
         days = pd.DatetimeIndex(arrays.dates)
@@ -280,7 +304,15 @@ class Preparation:
             torch.tensor([known.get(site, -1) for site in sites]),
         )
         observed = torch.from_numpy(arrays.target).to(device)
-        return Record(inputs.to(device), observed, days, sites, warmup)
+        counted = None
+        if part.periods:
+            counted = torch.from_numpy(part.counted(arrays.dates[warmup:], sites)).to(device)
+        return Record(inputs.to(device), observed, days, sites, warmup, counted, _places(source, sites))
+
+
+def _places(dataset: xr.Dataset, sites: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    rows = site_rows(dataset, sites)
+    return {name: dataset[name].values[rows] for name in PLACES if name in dataset.variables}
 
 
 def _derived(experiment: Experiment) -> list[str]:

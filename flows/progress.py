@@ -49,7 +49,7 @@ class Progress:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
-        self.seen: dict[str, tuple[int, float]] = {}
+        self.told_left: dict[str, tuple[float, float]] = {}
         self.told: dict[str, str] = {}
         self.ended: dict[str, Row] = {}
         self.last_line = time.monotonic()
@@ -100,20 +100,20 @@ class Progress:
         seconds = status.get("seconds") or {}
         if seconds.get("train") and seconds.get("waiting") is not None:
             row.waiting = seconds["waiting"] / seconds["train"]
-        if job.state == "running" and row.epoch:
-            row.left = self._left(row)
+        if job.state == "running":
+            row.left = self._left(row.name, status.get("seconds_left"))
         elif job.state in ENDED:
             self.ended[job.name] = row  # its files are not read again
         return row
 
-    def _left(self, row: Row) -> float | None:
-        """Give the seconds that a cell's training still takes, from the epochs seen so far."""
-        now = time.monotonic()
-        epoch, since = self.seen.setdefault(row.name, (row.epoch, now))
-        if epoch > row.epoch:  # another attempt
-            self.seen[row.name] = (row.epoch, now)
+    def _left(self, name: str, told: float | None) -> float | None:
+        """Give the seconds that a cell's training still takes: what was told, less what passed since."""
+        if told is None:
             return None
-        return (row.epochs - row.epoch) * (now - since) / (row.epoch - epoch) if row.epoch > epoch else None
+        now = time.monotonic()
+        if self.told_left.get(name, (None, 0.0))[0] != told:
+            self.told_left[name] = (told, now)
+        return max(0.0, told - (now - self.told_left[name][1]))
 
     def _lines(self, rows: Sequence[Row]) -> None:
         for row in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,18 @@ def skill_table(runs: Sequence[Run]) -> pd.DataFrame:
         made[name] = summarize(metrics, name, planned, samples=1)["median"] if known else float("nan")
     made["floor"] = made["kind"] == "floor"
     return made.sort_values(
-        ["experiment", "split", "floor", "median"], ascending=[True, True, True, False], ignore_index=True
+        ["experiment", "split", "floor", "median"],
+        ascending=[True, True, True, False],
+        ignore_index=True,
+        key=lambda column: (
+            column.str.replace(r"\d+", _padded, regex=True) if column.name == "split" else column
+        ),
     )
+
+
+def _padded(number: re.Match[str]) -> str:
+    """Let data_share-25 come before data_share-100."""
+    return number[0].zfill(9)
 
 
 def show_skill(made: pd.DataFrame) -> None:

@@ -17,7 +17,7 @@ from thalweg.storage.results import Run, find_run
 if TYPE_CHECKING:
     import pandas as pd
 
-    from thalweg.flows.cell import Cell
+    from thalweg.flows.cell_spec import Cell
 
 SUFFIX = "-reproduced"  # of the experiment that the new runs belong to
 SAME = 1e-6  # difference of a metric that another order of adding numbers can make
@@ -103,7 +103,7 @@ def cell_of(run: Run) -> Cell:
     InputError
         When the manifest does not suffice or that version is not there.
     """
-    from thalweg.flows.cell import Cell
+    from thalweg.flows.cell_spec import Cell
     from thalweg.flows.plan import FOLD_SEED
     from thalweg.storage.splits import make_folds
     from thalweg.storage.store import open_store
@@ -112,7 +112,7 @@ def cell_of(run: Run) -> Cell:
         config = {**run.manifest["config"], "name": f"{run.experiment}{SUFFIX}"}
         experiment = Experiment.model_validate(config)
         snapshot = str(run.manifest["snapshot"])
-        (split,) = [each for each in experiment.splits if each.label == run.split]
+        (split,) = [each for each in experiment.splits if run.split in each.labels]
         experiment.models[run.model]
     except (KeyError, ValueError, ValidationError) as error:
         reason = str(error).splitlines()[0]
@@ -120,7 +120,9 @@ def cell_of(run: Run) -> Cell:
             f"{run.path}/manifest.json: does not describe a run that can be made: {reason}"
         ) from error
     dataset = open_store(experiment.data.store, snapshot)
-    folds = make_folds(dataset, split.spec(), FOLD_SEED, target=experiment.data.target)
+    tested = (run.manifest.get("test") or {}).get("version")
+    spec = {**split.spec(), **({"version": tested} if tested else {})}
+    folds = make_folds(dataset, spec, FOLD_SEED, target=experiment.data.target)
     found = [fold for fold in folds if fold.split == run.split and fold.fold == run.fold]
     if not found:
         raise InputError(f"{run.id}: the split {run.split} has no fold {run.fold} any more")

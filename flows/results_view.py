@@ -6,12 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-from thalweg.flows.console import console, interval, number, table
+from thalweg.flows import look_count
+from thalweg.flows.console import console, interval, number, part_text, table
+from thalweg.flows.experiment_view import cost_text, total_cost
+from thalweg.flows.ledger import cost_of, silent_seconds
 from thalweg.flows.names import nearest
 from thalweg.flows.progress import COLOURS, duration
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import Run, find_run, find_runs
 
+SILENT_SECONDS = 60.0  # a run that lives writes its ledger every few seconds
 SHOWN_METRICS = ("nse", "kge_2009", "kge_2012", "rmse", "bias", "correlation", "log_nse", "fhv", "flv", "fms")
 
 
@@ -27,6 +31,7 @@ def run_rows(root: Path, experiment: str | None = None) -> list[dict[str, Any]]:
     if experiment is not None and not runs:
         known = sorted({run.experiment for run in find_runs(root)})
         raise InputError(f"{root} has no runs of {experiment!r}{nearest(experiment, known)}")
+    look_count.look(root, runs, "runs")
     return [_row(run) for run in runs]
 
 
@@ -43,8 +48,16 @@ def _row(run: Run) -> dict[str, Any]:
         "nse": float(metrics["nse"].median()) if "nse" in metrics and len(metrics) else None,
         "seconds": (status.get("seconds") or {}).get("total"),
         "updated": status.get("updated"),
-        "message": str(status.get("message") or "; ".join(run.problems)),
+        "message": _silence(run) or str(status.get("message") or "; ".join(run.problems)),
+        "cost": None if (cost := cost_of(run.path)) is None else cost.summary(),
     }
+
+
+def _silence(run: Run) -> str:
+    """Say when a run that should be running is not heard of: it was killed, and nobody wrote so."""
+    seconds = silent_seconds(run.path) if run.state == "running" else None
+    long = seconds is not None and seconds > SILENT_SECONDS
+    return f"nothing heard of it for {duration(seconds or 0.0)}" if long else ""
 
 
 def show_rows(rows: list[dict[str, Any]], root: Path) -> None:
@@ -69,6 +82,9 @@ def show_rows(rows: list[dict[str, Any]], root: Path) -> None:
             style=COLOURS.get(row["state"]) if row["state"] != "done" else None,
         )
     console().print(made)
+    cost = total_cost(root / row["run"] for row in rows)
+    if cost.attempts:
+        console().print(f"took {cost_text(cost.summary())}", markup=False)
 
 
 def describe_run(root: Path, name: str) -> dict[str, Any]:
@@ -112,6 +128,8 @@ def describe_run(root: Path, name: str) -> dict[str, Any]:
         "sites": len(metrics),
         "skill": skill,
         "baseflow": baseflow[0] if baseflow else None,
+        "cost": None if (cost := cost_of(run.path)) is None else cost.summary(),
+        "looks": next(iter(look_count.look(root, [run], "show")), None),
     }
 
 
@@ -159,13 +177,15 @@ def _facts(content: dict[str, Any], status: dict[str, Any]) -> list[tuple[str, s
         ("training", _brief(content["training"]) if content["kind"] != "floor" else ""),
         ("weights", f"{content['weights_count']:,}" if content["weights_count"] else ""),
         ("epochs", ", ".join(part for part in (epochs, scores) if part)),
-        ("trained on", _part(content["train"])),
-        ("tested on", _part(content["test"])),
+        ("trained on", part_text(content["train"])),
+        ("tested on", part_text(content["test"])),
+        ("looks", str((content["looks"] or {}).get("text", ""))),
         (
             "store",
             f"{content['store']}, snapshot {str(content['snapshot'])[:12]}" if content["store"] else "",
         ),
         ("time", took),
+        ("cost", cost_text(content["cost"]) if content["cost"] else ""),
         ("attempts", str(attempts) if attempts > 1 else ""),
         ("versions", _brief(content["versions"])),
         ("folder", content["path"]),
@@ -178,7 +198,3 @@ def _brief(mapping: dict[str, Any] | None) -> str:
         f"{key} {json.dumps(value) if isinstance(value, (dict, list)) else value}"
         for key, value in shown.items()
     )
-
-
-def _part(part: dict[str, Any] | None) -> str:
-    return f"{part['sites']} sites, {part['start']} to {part['end']}" if part else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -21,7 +22,7 @@ from thalweg.flows.server import configured_url, server
 if TYPE_CHECKING:
     import pandas as pd
 
-    from thalweg.flows.cell import Cell
+    from thalweg.flows.cell_spec import Cell
 
 
 class CellsFailedError(RuntimeError):
@@ -35,6 +36,8 @@ class Session:
     ----------
     jobs : all cells; empty before the store is there.
     table : the skill of all models, as :func:`thalweg.evaluation.summary.summarize` gives it.
+    blind : whether it is not to be shown.
+    looks : how often the test parts were looked at, as :func:`thalweg.flows.look_count.look` gives it.
     """
 
     def __init__(
@@ -43,15 +46,18 @@ class Session:
         root: Path,
         *,
         force: bool = False,
+        blind: bool = False,
         changes: Mapping[str, Any] | None = None,
         runner: str = worker.RUN_CELL,
     ) -> None:
         self.path, self.root, self.force, self.runner = path, root, force, runner
+        self.blind = blind
         self.changes = dict(changes or {})
         self.cells: list[Cell] = []
         self.snapshot = ""
         self.jobs: list[Job] = []
         self.table: pd.DataFrame | None = None
+        self.looks: list[dict[str, Any]] = []
         self.plan()
 
     def plan(self) -> None:
@@ -109,20 +115,34 @@ class Session:
             run_jobs(self.jobs, self.experiment.resources, runner=self.runner, on_change=progress)
 
     def report(self) -> None:
-        """Summarize the skill of all cells that are done."""
+        """Summarize the skill of all cells that are done, unless blind: to see it is a look at the tests."""
+        if self.blind:
+            return
+        from thalweg.flows.look_count import look
         from thalweg.flows.report import skill_table
         from thalweg.storage.results import Run
 
-        self.table = skill_table([Run(job.folder) for job in self.jobs])
+        runs = [Run(job.folder) for job in self.jobs]
+        self.table = skill_table(runs)
+        self.looks = look(self.root, runs, "run")
 
 
 def run_experiment(session: Session) -> Session:
     """Run a session as a Prefect flow, with the server and the Ray that it needs.
 
-    Cells that fail do not raise: they are in ``session.failed``.
+    Cells that fail do not raise: they are in ``session.failed``. A job on a cluster has no use for a
+    private server that nobody could look at.
     """
     if not session.needs_workers and configured_url() is None:
         session.report()  # nothing to do: no reason to start a server
+        return session
+    if os.environ.get("THALWEG_JOB") and configured_url() is None:
+        with only_runner(session.folder), cluster():
+            session.look()  # another process may have run cells since
+            _announce(session)
+            session.ingest()
+            session.matrix()
+            session.report()
         return session
     home = HOME
     with only_runner(session.folder), server(home) as prefect_server, ExitStack() as stack:

@@ -1,31 +1,37 @@
-"""`thalweg search`: better values for any keys of an experiment, by Ray Tune."""
+"""`thalweg search`: better values for any keys of an experiment; trials are trained by workers on Ray."""
 
 from __future__ import annotations
 
-import math
-import os
-import tempfile
+import csv
+import shutil
+import sys
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.flows import worker
-from thalweg.flows.cluster import check_fits
-from thalweg.flows.experiment import Experiment, Search, override
-from thalweg.flows.space import decode, search_split, values_of
-from thalweg.flows.trials import Trial, Trials
+from thalweg.flows import search_result
+from thalweg.flows.endings import Ending
+from thalweg.flows.experiment import Experiment
+from thalweg.flows.journal import Journal, begin, place
+from thalweg.flows.plans import Plan, Repeats, make_plan
+from thalweg.flows.pool import LOOK_SECONDS, Pool
+from thalweg.flows.search_spec import DEFAULT_LAG
+from thalweg.flows.space import count_trials, longest, search_split
+from thalweg.flows.trial_worker import TRAIN_CELL, TrialWorker, pack
+from thalweg.flows.trials import Leg, Outcome, Trials
 from thalweg.storage.errors import InputError
+from thalweg.storage.results import Run, write_status
 
 if TYPE_CHECKING:
-    from thalweg.flows.cell import Cell
+    from thalweg.flows.cell_spec import Cell
     from thalweg.storage.splits import Fold
 
-TRAIN_CELL = "thalweg.flows.cell:train_cell"
-HALVINGS = 3  # ASHA keeps the best third at each rung
+WRITTEN_SECONDS = 2.0  # between two writings of the table of trials
 
 
-def search_cell(experiment: Experiment, folds: Sequence[Fold]) -> Cell:
+def search_cell(experiment: Experiment, folds: Sequence[Fold], snapshot: str | None = None) -> Cell:
     """Give what every trial trains: the searched model on the first fold with the first seed."""
     from thalweg.flows.plan import cells_of
 
@@ -34,7 +40,7 @@ def search_cell(experiment: Experiment, folds: Sequence[Fold]) -> Cell:
     assert search is not None  # search_split has refused otherwise
     return next(
         cell
-        for cell in cells_of(experiment, folds)
+        for cell in cells_of(experiment, folds, snapshot)
         if cell.fold.split == label and cell.model == search.model
     )
 
@@ -46,211 +52,194 @@ def run_search(
     train: str = TRAIN_CELL,
     on_change: Callable[[Trials], None] = lambda trials: None,
 ) -> Trials:
-    """Run all trials on Ray and write what came of them to ``folder``, also when interrupted.
+    """Run all trials that are still to be run, and write what came of them, also when interrupted.
 
     Parameters
     ----------
     cell : from :func:`search_cell`; a trial is this cell with the drawn values in its experiment.
-    train : ``package.module:function``, called as :func:`thalweg.flows.cell.train_cell` is.
-    on_change : called after every epoch of every trial.
+    folder : of the experiment: ``search.json`` and ``search.csv`` are for people and scripts, ``search/`` has
+        the journal and what each trial has kept.
+    train : ``package.module:function``, called as :data:`thalweg.flows.trial_worker.Train` is.
+    on_change : called about twice a second, and when a trial has ended.
     """
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # an interruption is ours to handle
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    from ray import tune
-
     search = cell.experiment.search
     if search is None:
         raise InputError("the experiment has no `search` section")
-    resources = cell.experiment.resources
-    at_once = check_fits(resources)
-    trials = Trials(search, cell.fold.split, cell.fold.fold)
-    function = tune.with_parameters(
-        _trial, cell=cell, directory=str(Path.cwd()), threads=resources.torch_threads, train=train
-    )
-    with tempfile.TemporaryDirectory(prefix="thalweg-search-") as scratch:
-        tuner = tune.Tuner(
-            tune.with_resources(
-                function, {"cpu": resources.cpus_per_worker, "gpu": resources.gpus_per_worker}
-            ),
-            param_space=_param_space(search),
-            tune_config=tune.TuneConfig(
-                metric="score",
-                mode="max",
-                num_samples=1 if search.algorithm == "grid" else search.trials,
-                max_concurrent_trials=at_once,
-                search_alg=_algorithm(search, cell.seed),
-                scheduler=_scheduler(cell.experiment, search),
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name="search",
-                storage_path=scratch,
-                verbose=0,
-                callbacks=[_recorder(trials, _Hook(on_change))],
-                failure_config=tune.FailureConfig(max_failures=resources.retries),
-            ),
-        )
-        try:
-            tuner.fit()
-        finally:
-            for trial in trials.found.values():
-                if trial.state == "running":
-                    trial.state = "cut"
-            trials.write(folder)
+    trials = begun_before(cell, folder)
+    driver = _Driver(cell, folder, trials, train, on_change)
+    try:
+        driver.run(_plan(cell, trials))
+        repeats = _repeats(cell, trials)
+        if repeats is not None:
+            driver.run(repeats, repeat=True)
+    finally:
+        driver.close()
+        search_result.write(trials, folder)
     return trials
 
 
-def _trial(config: dict[str, Any], *, cell: Cell, directory: str, threads: int, train: str) -> None:
-    """Run one trial in a worker: report the best validation score after each epoch."""
-    from ray import tune
+def left(cell: Cell, trials: Trials) -> bool:
+    """Tell whether anything is still to be trained."""
+    if _plan(cell, trials).next(trials) is not None:
+        return True
+    repeats = _repeats(cell, trials)
+    return repeats is not None and repeats.next(trials) is not None
 
-    worker.set_threads(threads)
-    worker.enter(directory)
+
+def _plan(cell: Cell, trials: Trials) -> Plan:
+    return make_plan(trials.search, trials.epochs, cell.seed, count_trials(cell.experiment))
+
+
+def _repeats(cell: Cell, trials: Trials) -> Plan | None:
+    best = trials.best()
+    if not trials.search.repeats or best is None:
+        return None
+    seeds = range(cell.seed + 1, cell.seed + 1 + trials.search.repeats)
+    return Repeats(best, trials.schedule(best), seeds)
+
+
+def begun_before(cell: Cell, folder: Path) -> Trials:
+    """Give the trials of a search as the journal has them; none where none was begun.
+
+    Accidents are forgotten: such trials are tried again. A population is no longer what it was when one of
+    its members failed, so there they stay.
+    """
     search = cell.experiment.search
     assert search is not None
-    changed = replace(cell, experiment=override(cell.experiment, decode(search, config)))
-    epochs = changed.experiment.training_for(cell.model).epochs
-    last = {"score": -math.inf, "epoch": 0, "epochs": epochs, "loss": math.nan, "ended": False, "message": ""}
-
-    def report(row: dict[str, Any]) -> None:
-        if row["validation"] is not None and not math.isnan(row["validation"]):
-            last["score"] = max(last["score"], row["validation"])
-        last.update(epoch=row["epoch"], loss=row["loss"], ended=row["epoch"] >= epochs)
-        tune.report(dict(last))
-
-    try:
-        worker.find(train)(changed, None, report)
-    except Exception as error:
-        if not worker.hopeless(error):
-            raise
-        # values that do not work are an answer, not an accident
-        last["message"] = worker.reason(error)
-    if not last["ended"]:
-        tune.report({**last, "ended": True})
+    trials = Trials(search, cell.fold.split, cell.fold.fold, longest(cell.experiment))
+    Journal(folder / "search").read(trials)
+    for trial in (*trials.found.values(), *trials.repeated.values()):
+        if trial.state == "failed" and trial.accident and search.algorithm != "pbt":
+            trial.state = "paused"
+    return trials
 
 
-def _param_space(search: Search) -> dict[str, Any] | None:
-    from ray import tune
+class _Driver:
+    """Gives legs to workers and keeps what comes of them."""
 
-    if search.algorithm == "bayesian":
-        return None  # the algorithm has the space
-    space: dict[str, Any] = {}
-    for key, dimension in search.space.items():
-        values = values_of(dimension)
-        if search.algorithm == "grid":
-            drawn = list(range(len(values or ()))) if dimension.choice is not None else list(values or ())
-            space[key] = tune.grid_search(drawn)
-        elif dimension.choice is not None:
-            space[key] = tune.randint(0, len(dimension.choice))
-        elif dimension.integer is not None:
-            space[key] = tune.randint(dimension.integer[0], dimension.integer[1] + 1)
-        elif dimension.log_uniform is not None:
-            space[key] = tune.loguniform(*dimension.log_uniform)
-        elif dimension.uniform is not None:
-            space[key] = tune.uniform(*dimension.uniform)
-    return space
+    def __init__(
+        self, cell: Cell, folder: Path, trials: Trials, train: str, on_change: Callable[[Trials], None]
+    ) -> None:
+        self.cell, self.trials, self.on_change = cell, trials, on_change
+        self.result, self.folder = folder, (folder / "search").resolve()
+        self.journal = Journal(self.folder)
+        self.attempts: dict[tuple[int, int], tuple[int, int]] = {}
+        self.again: list[Leg] = []
+        self.cleaned: set[str] = set()
+        self.looked = self.written = 0.0
+        self.pool: Pool[Leg] | None = None
+        arguments = (str(Path.cwd()), cell.experiment.resources.torch_threads, train, str(self.folder))
+        self.make = lambda: (TrialWorker, (pack(cell), *arguments))
 
+    def run(self, plan: Plan, *, repeat: bool = False) -> None:
+        """Train what a plan wants, until it wants no more."""
+        leg = plan.next(self.trials)
+        while leg is not None or self.again or (self.pool is not None and self.pool.running):
+            if self.pool is None:
+                self.pool = Pool(self.cell.experiment.resources, self.make)
+                self._tell_lag(plan)
+            if self.pool.free and self.again:
+                self.pool.start(self.again.pop(0))
+            elif self.pool.free and leg is not None:
+                self._begin(leg, repeat=repeat)
+                leg = plan.next(self.trials)
+            else:
+                waits = bool(self.again) or leg is not None
+                for ended, outcome, end in self.pool.wait(plan.width(self.trials) if waits else 0):
+                    self._conclude(ended, outcome, end, repeat=repeat)
+                    self._clean(plan)
+                self._look(repeat=repeat)
+                leg = leg or plan.next(self.trials)
 
-def _algorithm(search: Search, seed: int) -> Any:
-    if search.algorithm != "bayesian":
-        from ray.tune.search.basic_variant import BasicVariantGenerator
+    def close(self) -> None:
+        """End the workers; trials that were under way wait for another time."""
+        left = list(self.again)
+        if self.pool is not None:
+            left += self.pool.close()
+        for leg in left:
+            self._mark(leg, "stopped", "interrupted; the same command goes on from here")
+        for trial in (*self.trials.found.values(), *self.trials.repeated.values()):
+            if trial.state == "running":
+                trial.state = "paused"
 
-        return BasicVariantGenerator(random_state=seed)
-    import optuna
-    from ray.tune.search.optuna import OptunaSearch
+    def _tell_lag(self, plan: Plan) -> None:
+        """Say so where workers stay idle for the sake of proposals that do not depend on their number."""
+        search, fits = self.trials.search, self.pool.fits if self.pool else 0
+        if search.algorithm == "bayesian" and plan.width(self.trials) == (search.lag or DEFAULT_LAG) < fits:
+            print(
+                f"search.lag lets {search.lag or DEFAULT_LAG} of the {fits} workers that fit run at once",
+                file=sys.stderr,
+            )
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space: dict[str, Any] = {}
-    for key, dimension in search.space.items():
-        if dimension.choice is not None:
-            space[key] = optuna.distributions.CategoricalDistribution(list(range(len(dimension.choice))))
-        elif dimension.integer is not None:
-            space[key] = optuna.distributions.IntDistribution(*dimension.integer)
-        elif dimension.log_uniform is not None:
-            space[key] = optuna.distributions.FloatDistribution(*dimension.log_uniform, log=True)
-        elif dimension.uniform is not None:
-            space[key] = optuna.distributions.FloatDistribution(*dimension.uniform)
-    sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
-    return OptunaSearch(space=space, metric="score", mode="max", sampler=sampler)
+    def _begin(self, leg: Leg, *, repeat: bool) -> None:
+        assert self.pool is not None
+        self.journal.begun(leg, repeat=repeat)
+        begin(self.trials, leg, repeat=repeat)
+        self.pool.start(leg)
 
-
-def _scheduler(experiment: Experiment, search: Search) -> Any:
-    if search.algorithm != "asha":
-        return None
-    from ray.tune.schedulers import ASHAScheduler
-
-    epochs = experiment.training_for(search.model).epochs
-    for key, dimension in search.space.items():
-        if key.endswith("training.epochs"):
-            epochs = max(values_of(dimension) or (epochs,))
-    return ASHAScheduler(
-        time_attr="epoch",
-        max_t=max(epochs, 2),
-        grace_period=max(1, math.ceil(epochs / HALVINGS**2)),
-        reduction_factor=HALVINGS,
-    )
-
-
-class _Hook:
-    """A function that stays here: Tune pickles its callbacks, and a terminal cannot be pickled."""
-
-    def __init__(self, call: Callable[[Trials], None]) -> None:
-        self.call = call
-
-    def __call__(self, trials: Trials) -> None:
-        self.call(trials)
-
-    def __reduce__(self) -> tuple[type[_Hook], tuple[Callable[..., None]]]:
-        return _Hook, (_nothing,)
-
-
-def _nothing(trials: Trials) -> None:
-    pass
-
-
-def _recorder(trials: Trials, on_change: Callable[[Trials], None]) -> Any:
-    """Give the Tune callback that keeps every trial's progress."""
-    from ray import tune
-
-    class Recorder(tune.Callback):  # type: ignore[misc]
-        def on_trial_start(self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any) -> None:
-            keep(trial, trials)
-
-        def on_trial_result(
-            self, iteration: int, trials: Sequence[Any], trial: Any, result: dict[str, Any], **info: Any
-        ) -> None:
-            kept = keep(trial, trials)
-            if "score" not in result:
+    def _conclude(self, leg: Leg, outcome: Outcome | None, end: Ending, *, repeat: bool) -> None:
+        """Keep what came of a leg, or let it be tried again."""
+        if outcome is None:
+            key = (leg.trial, leg.seed)
+            rows = self._rows(leg)
+            epoch = rows[-1]["epoch"] if rows else 0
+            wasted, before = self.attempts.get(key, (0, 0))
+            # one whose worker or node went away is not blamed where it got further in between
+            wasted += not (end.mishap and epoch > before)
+            self.attempts[key] = (wasted, max(epoch, before))
+            if not end.hopeless and wasted <= self.cell.experiment.resources.retries:
+                self.again.append(leg)
                 return
-            kept.score = result["score"] if math.isfinite(result["score"]) else None
-            kept.epoch, kept.epochs = int(result["epoch"]), int(result["epochs"])
-            kept.loss = float(result["loss"]) if math.isfinite(result["loss"]) else None
-            kept.seconds = round(float(result["time_total_s"]), 3)
-            kept.message = result["message"]
-            if result["ended"]:
-                kept.state = "failed" if kept.message else "done"
-            on_change(kept_trials)
+            outcome = Outcome(rows, "failed", message=end.message, accident=True)
+            self._mark(leg, "failed", end.message)
+        self.journal.ended(leg, outcome, repeat=repeat)
+        trial = place(self.trials, leg.trial, leg.seed, repeat=repeat)
+        assert trial is not None  # it was begun
+        trial.take(outcome)
+        self.on_change(self.trials)
 
-        def on_trial_complete(self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any) -> None:
-            kept = keep(trial, trials)
-            if kept.state == "running":
-                kept.state = "cut"
-            on_change(kept_trials)
+    def _look(self, *, repeat: bool) -> None:
+        """See how far the trials are that run, now and then, and tell."""
+        if time.monotonic() - self.looked < LOOK_SECONDS:
+            return
+        self.looked = time.monotonic()
+        assert self.pool is not None
+        for leg in self.pool.work:
+            trial = place(self.trials, leg.trial, leg.seed, repeat=repeat)
+            rows = self._rows(leg)
+            if trial is not None and len(rows) > len(trial.rows):
+                trial.rows = rows
+        self.on_change(self.trials)
+        if time.monotonic() - self.written >= WRITTEN_SECONDS:
+            search_result.write(self.trials, self.result)
+            self.written = time.monotonic()
 
-        def on_trial_error(self, iteration: int, trials: Sequence[Any], trial: Any, **info: Any) -> None:
-            kept = keep(trial, trials)
-            error = trial.get_error()
-            kept.state = "failed"
-            kept.message = " ".join(str(getattr(error, "cause", None) or error).split())
-            on_change(kept_trials)
+    def _clean(self, plan: Plan) -> None:
+        """Remove checkpoints that nothing goes on from."""
+        for folder in plan.spent(self.trials):
+            if folder not in self.cleaned:
+                self.cleaned.add(folder)
+                shutil.rmtree(self.folder / folder, ignore_errors=True)
 
-    kept_trials = trials
+    def _rows(self, leg: Leg) -> list[dict[str, Any]]:
+        """Give the epochs that a trial's folder has, which may be fewer than it was trained for."""
+        try:
+            with (self.folder / leg.folder / "history.csv").open(newline="") as stream:
+                return [
+                    {key: _number(key, text) for key, text in row.items()} for row in csv.DictReader(stream)
+                ]
+        except (OSError, ValueError):
+            return []
 
-    def keep(trial: Any, trials: Sequence[Any]) -> Trial:
-        if trial.trial_id not in kept_trials.found:
-            values = decode(kept_trials.search, trial.config)
-            # in the order in which they were drawn, whichever started first
-            kept_trials.found[trial.trial_id] = Trial(trials.index(trial) + 1, values)
-        return kept_trials.found[trial.trial_id]
+    def _mark(self, leg: Leg, state: str, message: str) -> None:
+        """Say in a trial's status what became of it."""
+        folder = self.folder / leg.folder
+        with suppress(OSError, InputError):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_status(folder, {**Run(folder).status, "state": state, "message": message, "updated": None})
 
-    return Recorder()
+
+def _number(key: str, text: str) -> float | int | None:
+    if not text:
+        return None
+    return int(float(text)) if key in ("epoch", "samples") else float(text)

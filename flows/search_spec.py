@@ -31,15 +31,69 @@ class Dimension(Spec):
         return {key: value for key, value in handler(self).items() if value is not None}
 
 
-class Search(Spec):
-    """A search for better values of any keys of the experiment."""
+Algorithm = Literal["grid", "random", "bayesian", "asha", "hyperband", "pbt"]
+Objective = Literal["validation", "gap", "cost"]
 
-    algorithm: Literal["grid", "random", "bayesian", "asha"] = "asha"
-    trials: Count = 20
+# Keys that only some algorithms read: elsewhere they would be without effect.
+KEYS_OF: dict[str, tuple[str, ...]] = {
+    "sampler": ("bayesian",),
+    "lag": ("bayesian",),
+    "reduction": ("asha", "hyperband"),
+    "least_epochs": ("asha", "hyperband"),
+    "interval": ("pbt",),
+}
+STOPPING = ("asha", "hyperband", "pbt")  # look at the validation score while trials train
+DEFAULT_TRIALS = 20
+DEFAULT_LAG = 4
+DEFAULT_REDUCTION = 3
+GENERATIONS = 10
+
+
+class Search(Spec):
+    """A search for better values of any keys of the experiment.
+
+    ``objectives``: ``validation`` is the best validation score, higher is better; ``gap`` what is lost
+    between training sites and days and those of validation, and ``cost``, lower are better. The first ranks
+    the trials; with several, those that no other one beats in all are kept as the Pareto set. ``cost:
+    parameters`` counts the model's trainable numbers; ``seconds`` are those of its training, which no seed
+    repeats.
+
+    ``trials: null`` is 20, and for ``hyperband`` as many as its brackets have. ``seed`` draws the proposals.
+    ``lag``: a Bayesian proposal knows all trials but the last ``lag``, so that many run at once.
+    ``reduction``: ASHA and HyperBand keep one in so many trials at each rung; the first rung is at
+    ``least_epochs``. ``interval``: epochs of a generation of ``pbt``. ``repeats``: how often the best trial
+    is trained again with other seeds, which tells how much of a difference is noise.
+    """
+
+    algorithm: Algorithm = "asha"
+    trials: Count | None = None
     model: str
     split: str | None = None
-    metric: Literal["validation"] = "validation"
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1)] = ("validation",)
+    cost: Literal["parameters", "seconds"] = "parameters"
+    seed: Annotated[StrictInt, Field(ge=0)] = 1
+    sampler: Literal["gaussian_process", "tpe"] | None = None
+    lag: Count | None = None
+    reduction: Annotated[StrictInt, Field(ge=2)] | None = None
+    least_epochs: Count | None = None
+    interval: Count | None = None
+    repeats: Annotated[StrictInt, Field(ge=0)] = 0
     space: Annotated[dict[str, Dimension], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _keys_with_effect(self) -> Search:
+        for key, algorithms in KEYS_OF.items():
+            if getattr(self, key) is not None and self.algorithm not in algorithms:
+                raise ValueError(
+                    f"has no use for {key!r} with {self.algorithm}: it is for {', '.join(algorithms)}"
+                )
+        if len(set(self.objectives)) < len(self.objectives):
+            raise ValueError("names an objective twice")
+        if self.algorithm in STOPPING and self.objectives[0] != "validation":
+            raise ValueError(f"{self.algorithm} stops trials by their validation: name that objective first")
+        if self.algorithm == "pbt" and self.trials == 1:
+            raise ValueError("pbt needs a population of at least 2 trials")
+        return self
 
 
 class Resources(Spec):

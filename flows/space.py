@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from thalweg.flows.console import plural
 from thalweg.flows.experiment import Dimension, Experiment, Search, override
+from thalweg.flows.halving import Bracket, brackets
+from thalweg.flows.search_spec import DEFAULT_TRIALS
 from thalweg.storage.errors import InputError
 
 MOST_TRIALS = 1000  # more than these want --yes
@@ -20,6 +23,8 @@ FIXED = (
     "data.source",
     "data.target",
 )
+# What a model can go on with from a checkpoint that was made with another value.
+CHANGEABLE = ("learning_rate", "gradient_clip", "dropout")
 FIXED_TRAINING = {"warmup": "it changes which days are scored", "seeds": "they have no effect on trials"}
 
 
@@ -32,14 +37,61 @@ def values_of(dimension: Dimension) -> Sequence[Any] | None:
     return None
 
 
-def count_trials(search: Search) -> int:
-    """Give the number of trials that a search runs."""
-    if search.algorithm != "grid":
-        return search.trials
-    return math.prod(len(values_of(dimension) or ()) for dimension in search.space.values())
+def longest(experiment: Experiment) -> int:
+    """Give the epochs of the longest trial."""
+    search = experiment.search
+    if search is None:
+        return 0
+    epochs = experiment.training_for(search.model).epochs
+    for key, dimension in search.space.items():
+        if key.endswith("training.epochs"):
+            epochs = max(values_of(dimension) or (epochs,))
+    return int(epochs)
 
 
-def check_cost(search: Search, *, yes: bool) -> int:
+def count_trials(experiment: Experiment) -> int:
+    """Give the number of trials of a search, the repetitions of the best left out."""
+    search = experiment.search
+    if search is None:
+        return 0
+    if search.algorithm == "grid":
+        return math.prod(len(values_of(dimension) or ()) for dimension in search.space.values())
+    if search.algorithm == "hyperband":
+        return sum(bracket.sizes[0] for bracket in brackets(search, longest(experiment)))
+    return search.trials or DEFAULT_TRIALS
+
+
+def count_epochs(experiment: Experiment) -> int:
+    """Give how many epochs a search trains at most, the repetitions of the best included."""
+    search, epochs = experiment.search, longest(experiment)
+    if search is None:
+        return 0
+    if search.algorithm == "hyperband":
+        trained = sum(map(_bracket_epochs, brackets(search, epochs)))
+    else:
+        trained = count_trials(experiment) * epochs
+    return trained + search.repeats * epochs
+
+
+def cost_text(experiment: Experiment) -> str:
+    """Give what a search costs, on one line."""
+    search = experiment.search
+    if search is None:
+        return ""
+    trials, epochs = count_trials(experiment), count_epochs(experiment)
+    repeats = f", and {plural(search.repeats, 'repetition')} of the best" if search.repeats else ""
+    most = "at most " if search.algorithm == "asha" or experiment.training_for(search.model).patience else ""
+    return f"{plural(trials, 'trial')}{repeats}: {most}{plural(epochs, 'epoch')} in all"
+
+
+def _bracket_epochs(bracket: Bracket) -> int:
+    before = (0, *bracket.rungs)
+    return sum(
+        size * (rung - last) for size, rung, last in zip(bracket.sizes, bracket.rungs, before, strict=False)
+    )
+
+
+def check_cost(experiment: Experiment, *, yes: bool) -> int:
     """Give the number of trials.
 
     Raises
@@ -47,7 +99,10 @@ def check_cost(search: Search, *, yes: bool) -> int:
     InputError
         When they are more than 1000 and ``yes`` is false.
     """
-    trials = count_trials(search)
+    search = experiment.search
+    if search is None:
+        return 0
+    trials = count_trials(experiment)
     if trials > MOST_TRIALS and not yes:
         parts = " x ".join(str(len(values_of(item) or ())) for item in search.space.values())
         grid = f" ({parts})" if search.algorithm == "grid" else ""
@@ -72,13 +127,18 @@ def space_problems(experiment: Experiment) -> Iterator[tuple[Sequence[str | int]
         if search.algorithm == "grid" and values_of(dimension) is None:
             yield place, "a grid needs `choice` or `integer`: a range has no end of values"
             continue
-        for value in _probes(dimension):
+        if search.algorithm == "pbt" and key.rpartition(".")[2] not in CHANGEABLE:
+            yield place, f"pbt changes values while it trains, which only {', '.join(CHANGEABLE)} can be"
+            continue
+        for value in probes(dimension):
             try:
                 override(experiment, {key: value})
             except InputError as error:
                 yield place, str(error).splitlines()[0].removeprefix(f"{key}: ")
                 break
     yield from _split_problems(experiment, search)
+    if search.algorithm == "pbt" and experiment.training_for(search.model).patience is not None:
+        yield ("search", "algorithm"), "pbt trains all to the end: set training.patience to null"
 
 
 def _without_effect(experiment: Experiment, model: str, key: str) -> str:
@@ -99,7 +159,8 @@ def _without_effect(experiment: Experiment, model: str, key: str) -> str:
     return ""
 
 
-def _probes(dimension: Dimension) -> Sequence[Any]:
+def probes(dimension: Dimension) -> Sequence[Any]:
+    """Give values to check a dimension with: all of a choice, the ends of a range."""
     if dimension.choice is not None:
         return dimension.choice
     return dimension.uniform or dimension.log_uniform or dimension.integer or ()
@@ -123,7 +184,7 @@ def search_split(experiment: Experiment) -> str:
     search = experiment.search
     if search is None:
         raise InputError("the experiment has no `search` section; give it one with `model` and `space`")
-    able = [split.label for split in experiment.splits if _has_validation(split)]
+    able = [label for split in experiment.splits if _has_validation(split) for label in split.labels]
     if search.split is None and able:
         return able[0]
     if search.split is not None and search.split in able:
@@ -137,15 +198,3 @@ def search_split(experiment: Experiment) -> str:
 
 def _has_validation(split: Any) -> bool:
     return bool(getattr(split, "validate_", None) or getattr(split, "validate_share", None))
-
-
-def decode(search: Search, drawn: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the values of a trial: a choice is drawn as its place in the list."""
-    values = {}
-    for key, dimension in search.space.items():
-        value = drawn[key]
-        if dimension.choice is not None:
-            values[key] = dimension.choice[int(value)]
-        else:
-            values[key] = int(value) if dimension.integer is not None else float(value)
-    return values

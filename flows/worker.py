@@ -6,8 +6,13 @@ import os
 import pickle
 import signal
 import sys
+import time
+import zlib
 from importlib import import_module
+from pathlib import Path
 from typing import Any
+
+from thalweg.storage.errors import InputError
 
 RUN_CELL = "thalweg.flows.cell:run_cell"
 
@@ -19,23 +24,50 @@ HOPELESS = (
     *("TypeError", "AttributeError", "NameError", "ValueError", "KeyError", "NotImplementedError"),
 )
 
+SEEN_SECONDS = 10.0  # within which a new folder is seen by every node that shares it
+LONGEST_REASON = 500  # characters
+
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-def execute(packed: bytes, directory: str, threads: int, runner: str = RUN_CELL) -> Any:
-    """Run ``runner(*arguments)`` in a working directory.
+def pack(cell: Any, folder: Path) -> bytes:
+    """Give what :func:`execute` takes; small, so that it goes with the task and not by the object store."""
+    return zlib.compress(pickle.dumps((cell, folder.resolve())))
+
+
+def execute(packed: bytes, directory: str, threads: int, runner: str = RUN_CELL) -> None:
+    """Run ``runner(cell, folder)`` in a working directory.
 
     Parameters
     ----------
-    packed : the pickled arguments; unpacked only when the number of threads is set, since numerical
+    packed : from :func:`pack`; unpacked only when the number of threads is set, since numerical
         libraries read it when they are imported.
     runner : ``package.module:function``; a module of the working directory will do.
+
+    Raises
+    ------
+    InputError
+        When the folder, which the driver has made, is not there on this machine.
     """
     set_threads(threads)
     enter(directory)
     # a command started in the background ignores SIGINT and so do its workers; Ray stops them by it
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    return find(runner)(*pickle.loads(packed))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    cell, folder = pickle.loads(zlib.decompress(packed))
+    _check_shared(folder)
+    find(runner)(cell, folder)
+
+
+def _check_shared(folder: Path) -> None:
+    deadline = time.monotonic() + SEEN_SECONDS
+    while not (folder / "status.json").exists():
+        if time.monotonic() > deadline:
+            raise InputError(
+                f"{folder}: is not there on node {os.uname().nodename}; --runs must name a folder on storage "
+                "that all nodes of the cluster share"
+            )
+        time.sleep(0.2)
 
 
 def hopeless(error: BaseException | None) -> bool:
@@ -46,6 +78,8 @@ def hopeless(error: BaseException | None) -> bool:
 def reason(error: BaseException | None) -> str:
     """Give one line for a person: the message, after the error's name where it needs that."""
     message = "" if error is None else " ".join(str(error).split())
+    if len(message) > LONGEST_REASON:
+        message = message[:LONGEST_REASON] + " ..."
     name = type(error).__name__
     if not message:
         return name
@@ -62,7 +96,12 @@ def set_threads(threads: int) -> None:
 
 
 def enter(directory: str) -> None:
-    """Work in a directory and let its modules be imported, after all that is installed."""
+    """Work in a directory and let its modules be imported, after all that is installed.
+
+    A node of a cluster that does not have it stays where it is: in its copy of what was submitted.
+    """
+    if not Path(directory).is_dir():
+        return
     os.chdir(directory)
     if directory not in sys.path:
         sys.path.append(directory)

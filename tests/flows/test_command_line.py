@@ -10,6 +10,7 @@ import pytest
 
 from thalweg.flows import cli, commands
 from thalweg.storage.errors import InputError
+from thalweg.storage.store import ingest
 
 THALWEG = [sys.executable, "-m", "thalweg.flows.cli"]
 
@@ -135,6 +136,19 @@ def test_ingest(write, folder, capsys):
     other = str(write({"store": "data/twin.zarr", "source": {**source, "sites": 6}}, "other.yaml"))
     assert exit_code("ingest", other) == 2
     assert "made from" in capsys.readouterr().err
+
+
+def test_options_of_an_ingest(write, folder, capsys):
+    """Those of the command count before those of the file, also none."""
+    source = {"kind": "thalweg.flows.twin:twin", "sites": 4, "regions": 2, "years": 2}
+    path = str(write({"store": "twin.zarr", "source": source, "ingest": {"late_days": 9}}))
+    ingest(folder / "twin.zarr", source)
+    for arguments, reasons in (([], {"late": 4}), (["--late-days", "0"], {"same": 4})):
+        assert exit_code("ingest", path, "--dry-run", "--json", *arguments) == 0
+        assert json.loads(capsys.readouterr().out)["reasons"] == reasons
+    assert exit_code("ingest", path, "--late-days", "-1") == 2
+    assert exit_code("ingest", path, "--workers", "0") == 2
+    assert "'0': a whole number of at least 1 is needed" in capsys.readouterr().err
 
 
 def test_ingest_of_an_experiment_with_other_values(content, write, folder, capsys):

@@ -168,3 +168,23 @@ def test_one_runner_at_a_time(folder):
         pass
     with only_runner(folder / "runs"):
         pass
+
+
+def test_a_cell_that_diverges_is_stopped_kept_and_marked(plan):
+    steep = {"kind": "lstm", "hidden": 4, "training": {"learning_rate": 1e30, "gradient_clip": None}}
+    jobs = run_jobs_of(plan(models__hybrid=steep, models__physics={"kind": "persistence"}))
+    assert {model: job.state for model, job in jobs.items()} == {
+        "physics": "done", "hybrid": "failed", "climatology": "done",
+    }  # fmt: skip
+    found = status(jobs["hybrid"])
+    assert found["error"] == "DivergenceError"
+    assert "became" in found["message"]
+    assert "training.learning_rate below 1e+30" in found["message"]
+    assert found["attempts"] == 1  # the same seed diverges again
+    assert (jobs["hybrid"].folder / "manifest.json").exists()
+    assert "DivergenceError" in (jobs["hybrid"].folder / "error.txt").read_text()
+
+
+def run_jobs_of(jobs):
+    run_jobs(jobs, jobs[0].cell.experiment.resources)
+    return {job.cell.model: job for job in jobs}

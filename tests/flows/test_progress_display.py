@@ -32,14 +32,17 @@ def test_lines_where_there_is_no_terminal(monkeypatch):
     ]
 
 
-def test_the_time_left_comes_from_the_epochs_seen(monkeypatch):
+def test_the_time_left_is_what_was_told_less_what_passed_since(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
     show = Progress(io.StringIO())
-    assert show._left(Row("a", "running", 5, 10)) is None
+    assert show._left("a", None) is None
+    assert show._left("a", 40.0) == 40.0
     clock[0] = 8.0
-    assert show._left(Row("a", "running", 7, 10)) == pytest.approx(12.0)
-    assert show._left(Row("a", "running", 1, 10)) is None  # another attempt
+    assert show._left("a", 40.0) == 32.0
+    assert show._left("a", 20.0) == 20.0
+    clock[0] = 100.0
+    assert show._left("a", 20.0) == 0.0
 
 
 def test_a_table_on_a_terminal():

@@ -1,0 +1,175 @@
+"""What runs in a worker of a search: legs of trials, one after the other."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import shutil
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from thalweg.flows import worker
+from thalweg.flows.experiment import override
+from thalweg.flows.ledger import Meter
+from thalweg.flows.proposals import decode
+from thalweg.flows.trials import Leg, Outcome
+from thalweg.storage.errors import InputError
+from thalweg.storage.run_folder import write_history, write_status
+
+if TYPE_CHECKING:
+    from thalweg.flows.cell_spec import Cell
+
+TRAIN_CELL = "thalweg.flows.cell:train_cell"
+TOLD_SECONDS = 0.5  # between two writings of how far a trial is
+STATES = {"paused": "waiting", "cut": "stopped"}  # as the status file calls them
+
+# train(cell, folder, report): trains, with its checkpoints in the folder, and gives further measures. It
+# calls report(row) after every epoch from the first, those that a checkpoint had marked as `earlier`, and
+# ends when that gives True.
+Train = Callable[["Cell", Path, Callable[[dict[str, Any]], bool]], Any]
+
+
+class TrialWorker:
+    """A process of a search, which goes from trial to trial.
+
+    Parameters
+    ----------
+    packed : of :func:`pack`; unpacked only when the number of threads is set, which numerical libraries read
+        when they are imported.
+    train : ``package.module:function``, as ``Train``; a module of the working directory will do.
+    folder : of the search.
+    """
+
+    def __init__(self, packed: bytes, directory: str, threads: int, train: str, folder: str) -> None:
+        self.given = (packed, directory, threads, train)
+        self.folder = Path(folder)
+
+    def ready(self) -> None:
+        """Import what is needed, the first time; answer."""
+        if hasattr(self, "cell"):
+            return
+        packed, directory, threads, train = self.given
+        worker.set_threads(threads)
+        worker.enter(directory)
+        self.cell: Cell = pickle.loads(zlib.decompress(packed))
+        self.train: Train = worker.find(train)
+
+    def run(self, leg: Leg) -> Outcome:
+        """Train a leg; values that do not work are an answer, anything else is raised."""
+        search = self.cell.experiment.search
+        assert search is not None  # there would be no worker otherwise
+        folder = self.folder / leg.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        progress = _Progress(leg, folder)
+        outcome = Outcome(state="failed")
+        with Meter(folder, self.cell.experiment.resources.gpus_per_worker) as meter:
+            try:
+                experiment = override(self.cell.experiment, decode(search, leg.drawn))
+                cell = replace(self.cell, experiment=experiment, seed=leg.seed)
+                progress.begin(experiment.training_for(cell.model).epochs, meter)
+                checkpoints = self.folder / leg.checkpoints
+                take_over(leg, self.folder, checkpoints)
+                measures = self.train(cell, checkpoints, progress.report)
+                outcome.state = progress.verdict or "done"
+                outcome.measures = {key: _finite(value) for key, value in (measures or {}).items()}
+            except Exception as error:
+                progress.write("failed" if worker.hopeless(error) else "running", worker.reason(error))
+                if not worker.hopeless(error):
+                    raise
+                outcome.message = worker.reason(error)
+        outcome.rows = progress.rows
+        progress.write(STATES.get(outcome.state, outcome.state), outcome.message)
+        return outcome
+
+
+class _Progress:
+    """What a trial has reported; kept in its folder too, as a run's is."""
+
+    def __init__(self, leg: Leg, folder: Path) -> None:
+        self.leg, self.folder = leg, folder
+        self.rows: list[dict[str, Any]] = []
+        self.epochs = 0
+        self.best = -math.inf
+        self.verdict = ""
+        self.meter: Meter | None = None
+        self.begun = self.written = time.monotonic()
+
+    def begin(self, epochs: int, meter: Meter) -> None:
+        """Tell how many epochs the trial has in all."""
+        self.epochs, self.meter = epochs, meter
+
+    def report(self, row: dict[str, Any]) -> bool:
+        """Take the row of an epoch; True when the leg ends with it."""
+        earlier = row.pop("earlier", False)
+        kept = {key: value if isinstance(value, int) else _finite(value) for key, value in row.items()}
+        self.rows.append(kept)
+        if self.meter is not None and not earlier:
+            self.meter.count(*(row.get(key, 0) for key in ("samples", "seconds", "waiting")))
+        validation = kept.get("validation")
+        if validation is not None:
+            self.best = max(self.best, validation)
+        self.verdict = self._judge(int(row["epoch"]))
+        if time.monotonic() - self.written >= TOLD_SECONDS:
+            self.write("running")
+        return bool(self.verdict)
+
+    def _judge(self, epoch: int) -> str:
+        if self.best < self.leg.cutoffs.get(epoch, -math.inf):
+            return "cut"
+        return "paused" if self.leg.until is not None and self.leg.until <= epoch < self.epochs else ""
+
+    def write(self, state: str, message: str = "") -> None:
+        """Write ``status.json`` and ``history.csv``."""
+        self.written = time.monotonic()
+        last = self.rows[-1] if self.rows else {}
+        seconds = sum(float(row.get("seconds") or 0.0) for row in self.rows)
+        status = {key: last.get(key) for key in ("epoch", "loss", "validation")}
+        if self.rows:
+            write_history(self.folder, self.rows)
+        write_status(
+            self.folder,
+            {
+                "state": state,
+                "message": message,
+                **status,
+                "epochs": self.epochs,
+                "seconds": {"train": seconds, "total": time.monotonic() - self.begun},
+            },
+        )
+
+
+def pack(cell: Cell) -> bytes:
+    """Give what a worker is made with."""
+    return zlib.compress(pickle.dumps(cell))
+
+
+def take_over(leg: Leg, folder: Path, checkpoints: Path) -> None:
+    """Put the checkpoint that a leg goes on from into its folder, if it has none of its own.
+
+    Raises
+    ------
+    InputError
+        When it is not there.
+    """
+    if leg.source is None or any(checkpoints.glob("*")):
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        return
+    source = folder / leg.source
+    if not source.is_dir():
+        raise InputError(
+            f"{source}: is not there on this node; pbt hands weights from trial to trial, so --runs must "
+            "name a folder on storage that all nodes of the cluster share"
+        )
+    part = checkpoints.with_name(checkpoints.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(source, part)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    part.rename(checkpoints)
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
