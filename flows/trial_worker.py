@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import pickle
 import shutil
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +19,9 @@ from thalweg.flows.experiment import override
 from thalweg.flows.ledger import Meter
 from thalweg.flows.proposals import decode
 from thalweg.flows.trials import Leg, Outcome
+from thalweg.storage import atomic
 from thalweg.storage.errors import InputError
-from thalweg.storage.run_folder import write_history, write_status
+from thalweg.storage.run_folder import HISTORY_COLUMNS, write_status
 
 if TYPE_CHECKING:
     from thalweg.flows.cell_spec import Cell
@@ -129,7 +132,7 @@ class _Progress:
         seconds = sum(float(row.get("seconds") or 0.0) for row in self.rows)
         status = {key: last.get(key) for key in ("epoch", "loss", "validation")}
         if self.rows:
-            write_history(self.folder, self.rows)
+            atomic.write_text(self.folder / "history.csv", _table(self.rows))
         write_status(
             self.folder,
             {
@@ -169,6 +172,16 @@ def take_over(leg: Leg, folder: Path, checkpoints: Path) -> None:
     shutil.copytree(source, part)
     shutil.rmtree(checkpoints, ignore_errors=True)
     part.rename(checkpoints)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Give rows as a run's history has them; without pandas, which takes longer than a short trial."""
+    columns = dict.fromkeys((*HISTORY_COLUMNS, *(key for row in rows for key in row)))
+    stream = io.StringIO()
+    table = csv.DictWriter(stream, list(columns), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return stream.getvalue()
 
 
 def _finite(value: Any) -> float | None:
