@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from thalweg.models.engine import eager
-from thalweg.models.engine.fused.autograd import Task, simulate
+from thalweg.models.engine.fused.autograd import simulate
 from thalweg.models.engine.fused.cpu import cpu_for
 from thalweg.models.engine.fused.cuda.gpu import Gpu, why_not
 from thalweg.models.engine.fused.program import Program
 from thalweg.models.engine.fused.reads import reads
 from thalweg.models.engine.fused.target import Target
+from thalweg.models.engine.fused.task import Task
 from thalweg.models.engine.fused.tracing import NotElementwise, UnsupportedOperation, trace
 from thalweg.models.engine.request import Request, Results, Tensors
 from thalweg.models.process import ProcessModel, names
