@@ -163,6 +163,7 @@ def test_an_ingest_that_fails_says_why_in_a_line(write, folder, capsys, monkeypa
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.slow  # two schedules and a server with its scheduler: minutes on a busy machine
 def test_two_started_at_once(spec, folder, started, pytestconfig, tmp_path):
     """Both serve the file on one server: each ingests, one after the other, and nothing is left of them."""
     with server(pytestconfig.cache.mkdir("prefect-schedule"), scheduler=True) as planning:
