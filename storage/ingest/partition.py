@@ -26,6 +26,7 @@ from thalweg.storage.layout import CHUNK_DAYS, read_index, write_block
 from thalweg.storage.location import Location
 from thalweg.storage.moments import block_statistics
 from thalweg.storage.quality import COLUMNS, check_quality, merge_reports
+from thalweg.storage.series import as_slice
 from thalweg.storage.snapshot import year_hashes
 from thalweg.storage.sources.problems import PROBLEMS, problems_of
 
@@ -182,17 +183,19 @@ def _read(
         placed = described(places, found.drop_attrs(deep=False), part.sites)
         block = conform(placed, common.where)
         block = block.sel(time=slice(str(part.first), str(part.last)))
-        into = rows.get_indexer(pd.Index(block["site"].values.astype(str)))
+        found_sites = block["site"].values.astype(str)
+        kept = np.array([site not in bad or old is None for site in found_sites])
+        keep = as_slice(np.flatnonzero(kept))
+        into = as_slice(rows.get_indexer(pd.Index(found_sites[kept])))
         begin, end = days.get_indexer(pd.DatetimeIndex([part.first, part.last]))
         place = int(days.get_indexer(block.indexes["time"][:1])[0])
-        keep = np.array([site not in bad or old is None for site in block["site"].values.astype(str)])
         for name in series_of(block):
             if name not in arrays:
                 arrays[name] = _canvas(old, name, (len(rows), len(days)))
                 attributes[name] = dict(block[name].attrs)
             values = _canonical(block[name].transpose("site", "time").values)
-            arrays[name][into[keep], begin : end + 1] = np.nan
-            arrays[name][into[keep], place : place + values.shape[1]] = values[keep]
+            arrays[name][into, begin : end + 1] = np.nan
+            arrays[name][into, place : place + values.shape[1]] = values[keep]
     variables = {name: (("site", "time"), values, attributes[name]) for name, values in arrays.items()}
     coordinates = {"site": np.array(partition.sites, dtype=object), "time": days}
     return xr.Dataset(variables, coordinates), problems
@@ -201,7 +204,9 @@ def _read(
 def described(static: xr.Dataset, found: xr.Dataset, sites: tuple[str, ...]) -> xr.Dataset:
     """Return the series of some sites with their static attributes, in this order of sites."""
     static = static.sel(site=list(sites))
-    series = found[list(series_of(found))].reset_coords(drop=True).sel(site=list(sites))
+    series = found[list(series_of(found))].reset_coords(drop=True)
+    if list(series["site"].values) != list(sites):
+        series = series.sel(site=list(sites))
     return series.assign_coords(static.coords).assign(static.data_vars)
 
 
@@ -235,7 +240,8 @@ def _canvas(old: xr.Dataset | None, name: str, shape: tuple[int, int]) -> NDArra
 
 def _canonical(values: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return float32 with one NaN and one zero: equal values have equal bits."""
-    plain = values.astype(np.float32) + np.float32(0.0)
+    plain = values.astype(np.float32)
+    plain += np.float32(0.0)
     plain[np.isnan(plain)] = np.nan
     return plain
 

@@ -17,6 +17,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from thalweg.storage.layout import CHECKED, CHUNK_SITES, read_index
 from thalweg.storage.moments import BINS
+from thalweg.storage.series import as_slice
 
 GROUP = "statistics"
 CHUNK_YEARS = 16
@@ -77,15 +78,15 @@ def write_statistics(store: Any, statistics: xr.Dataset) -> None:
     """
     group = zarr.open_group(store, path=GROUP, mode="r+", zarr_format=3)
     rows = read_index(store)["site"].get_indexer(pd.Index(statistics["site"].values))
-    neighbours = bool((np.diff(rows) == 1).all())
+    into = as_slice(rows)
     for name in TYPES:
-        dims = (*DIMS, "bin") if name == "sketch" else DIMS
-        values, array = np.ascontiguousarray(statistics[name].transpose(*dims).values), group[name]
+        array = group[name]
         assert isinstance(array, zarr.Array)
-        if neighbours:
-            array[int(rows[0]) : int(rows[-1]) + 1] = values
+        if name == "sketch":  # by far the largest: one variable at a time, so that none is turned as a whole
+            for place, values in enumerate(statistics[name].transpose("variable", ...).values):
+                array.oindex[into, place] = values
         else:
-            array.oindex[rows] = values
+            array.oindex[into] = np.ascontiguousarray(statistics[name].transpose(*DIMS).values)
 
 
 def _fits(group: Any, labels: dict[str, NDArray]) -> bool:
