@@ -19,6 +19,7 @@ from thalweg.evaluation.holdout import BUDGET, Answer, Thresholdout, bounded, un
 from thalweg.flows.console import console, number, table
 from thalweg.flows.experiment import Experiment
 from thalweg.flows.fingerprint import configuration
+from thalweg.flows.names import ENSEMBLE
 from thalweg.storage import looks
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import Run
@@ -81,7 +82,7 @@ def _ask(root: Path, split: str, model: str, runs: Sequence[Run], metric: str) -
     hold_out = _digest(*tests, metric)
     seeds = sorted({str(run.seed) for run in runs})
     experiment = Experiment.model_validate(runs[0].manifest["config"])
-    question = _digest(hold_out, configuration(experiment, model), *seeds)
+    question = _digest(hold_out, configuration(experiment, model.removesuffix(ENSEMBLE)), *seeds)
     with looks.asking(root) as (entries, add):
         before = [entry for entry in entries if entry.get("hold_out") == hold_out]
         same = [entry for entry in before if entry.get("question") == question]
@@ -89,8 +90,7 @@ def _ask(root: Path, split: str, model: str, runs: Sequence[Run], metric: str) -
             answer, left = Answer(same[0]["value"], same[0]["held_out"]), before[-1]["left"]
         else:
             guard = _guard(before, open_scores.to_numpy(), len(held_out))
-            # no seed: whoever could draw the same noise could take it off the answer
-            answer = guard.ask(float(open_scores.mean()), float(held_out.mean()), np.random.default_rng())
+            answer = guard.ask(float(open_scores.mean()), float(held_out.mean()), noise())
             left = guard.left
             kept = {"hold_out": hold_out, "question": question, "model": model, "split": split}
             add(tests, {**kept, **vars(answer), **vars(guard)})
@@ -103,6 +103,11 @@ def _ask(root: Path, split: str, model: str, runs: Sequence[Run], metric: str) -
         "held_out": answer.held_out,
         "left": left,
     }
+
+
+def noise() -> np.random.Generator:
+    """Give noise without a seed: whoever could draw the same could take it off the answer."""
+    return np.random.default_rng()
 
 
 def _guard(before: Sequence[dict[str, Any]], open_scores: np.ndarray, sites: int) -> Thresholdout:

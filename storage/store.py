@@ -86,10 +86,11 @@ def write_store(store: Location | Path | str, dataset: xr.Dataset, source: Mappi
     dataset = conform(dataset, f"dataset for {location}")
     quality = check_quality(dataset)
     repository = Repository.create(location)
-    if has_store(location):
-        return _open_same(location, source)
     draft = repository.draft(uuid.uuid4().hex)
     try:
+        # looked for after the draft has its base: who publishes from now on makes a MovedError
+        if has_store(location):
+            raise MovedError
         with explained(location):
             draft.prepare(dataset.assign_attrs(store_attributes(source)))
             fork = draft.fork()
@@ -97,7 +98,7 @@ def write_store(store: Location | Path | str, dataset: xr.Dataset, source: Mappi
             draft.commit("all", [fork], {}, tables={HASHES: year_hashes(dataset)})
             draft.publish("made", {}, tables={QUALITY: quality_table(quality)})
     except MovedError:
-        draft.abandon()  # another process made the store first
+        draft.abandon()  # it is there, or another process made it first
     except BaseException:
         draft.abandon()
         raise
