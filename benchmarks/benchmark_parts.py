@@ -12,9 +12,10 @@ import xarray as xr
 
 from thalweg.flows.experiment import Experiment
 from thalweg.flows.preparation import Preparation
-from thalweg.models.batches import Batches, Streamed, StreamedData, TrainingData, make_batches
+from thalweg.models.batches import Batches, Streamed, make_batches
 from thalweg.models.networks import Lstm
 from thalweg.models.training import Trainer, TrainingOptions
+from thalweg.models.training_data import StreamedData, TrainingData
 from thalweg.storage.splits import Fold, make_folds
 from thalweg.storage.statistics import stored_statistics
 from thalweg.storage.store import open_store

@@ -98,6 +98,8 @@ def _difference_lines(found: Difference) -> list[str]:
     lists = {
         ("site", "added"): found.sites_added,
         ("site", "removed"): found.sites_removed,
+        ("site", "put in quarantine"): found.quarantined,
+        ("site", "out of quarantine"): found.released,
         ("variable", "added"): found.variables_added,
         ("variable", "removed"): found.variables_removed,
     }

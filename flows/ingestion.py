@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from thalweg.storage.ingest.plan import Options, Plan
 
 KEYS = ("store", "source", "quality", "ingest")
+DATA_KEYS = ("target", "forcings", "attributes")  # of an experiment's `data` besides
 INGEST_KEYS = ("workers", "late_days", "retries")
 MESSAGES_SHOWN = 12
 SITES_SHOWN = 3
@@ -156,8 +157,9 @@ def options_of(spec: Spec, **given: Any) -> Options:
     for key, value in written.items():
         if key not in INGEST_KEYS:
             raise InputError(f"ingest: {key}: unknown key{nearest(key, INGEST_KEYS)}")
-        if isinstance(value, bool) or not isinstance(value, int) or value < (key == "workers"):
-            raise InputError(f"ingest: {key}: {value!r} is no number of that; write a whole number")
+        least = int(key == "workers")
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InputError(f"ingest: {key}: {value!r} is wrong; write a whole number from {least} on")
     chosen = written | {key: value for key, value in given.items() if value is not None}
     return Options(**chosen, rules=QualityRules.from_options(spec.quality))
 
@@ -234,12 +236,14 @@ def make_store(experiment: Experiment) -> None:
     InputError
         When the source is wrong.
     """
-    from thalweg.storage.store import ingest, quality_report
+    from thalweg.storage.ingest.pipeline import ingest_all
+    from thalweg.storage.store import quality_report
 
     data = experiment.data
     assert data.source is not None  # a check has refused otherwise
     print(f"making {data.store} from {data.source.kind}", file=sys.stderr, flush=True)
-    ingest(data.store, data.source.model_dump())
+    spec = Spec(data.store, data.source.model_dump(), data.quality, data.ingest)
+    ingest_all(spec.store, spec.source, options_of(spec))
     for line in quality_lines(quality_report(data.store), ("error", "warning")):
         print(line, file=sys.stderr, flush=True)
 
@@ -261,11 +265,15 @@ def _spec(spec: specfile.SpecFile) -> Spec:
         content, prefix = content["data"], "data."
         if not isinstance(content, dict):
             raise InputError(f"{spec.path}:{spec.line(['data'])}: data: must be keys with values")
+        if unknown := [key for key in content if key not in (*KEYS, *DATA_KEYS)]:
+            hint = nearest(unknown[0], [*KEYS, *DATA_KEYS])
+            line = spec.line(["data", unknown[0]])
+            raise InputError(f"{spec.path}:{line}: data.{unknown[0]}: unknown key{hint}")
     elif unknown := [key for key in content if key not in KEYS]:
         hint = nearest(unknown[0], [*KEYS, "data"])
         raise InputError(f"{spec.path}:{spec.line(unknown[:1])}: {unknown[0]}: unknown key{hint}")
     store, source = content.get("store"), content.get("source")
-    if not isinstance(store, str):
+    if not isinstance(store, str) or not store.strip():
         raise InputError(
             f"{spec.path}: {prefix}store: is missing; name the folder to write, such as data/x.zarr"
         )

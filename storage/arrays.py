@@ -16,6 +16,7 @@ from thalweg.storage.periods import as_date, check_period
 from thalweg.storage.series import as_slice
 from thalweg.storage.sites import neighbours, site_rows
 from thalweg.storage.suggestions import refuse_unknown
+from thalweg.storage.variables import names_over
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def to_arrays(
         If a name is unknown, a day is outside the store, or a forcing or attribute is missing somewhere.
     """
     start, end = as_date(start, "first day"), as_date(end, "last day")
-    over_time = [str(name) for name, values in dataset.data_vars.items() if values.ndim == 2]
+    over_time = names_over(dataset, "site", "time")
     refuse_unknown(forcings, over_time, "forcing")
     refuse_unknown([target], over_time, "target")
     require_attributes(dataset, attributes)
@@ -127,7 +128,7 @@ def read_attributes(
     rows = site_rows(dataset, sites)
     static = np.empty((len(rows), len(attributes)), dtype=np.float32)
     for column, name in enumerate(attributes):
-        values = dataset[name].values[rows]
+        values = dataset.variables[name].values[rows]
         missing = np.flatnonzero(~np.isfinite(values))
         if missing.size:
             raise InputError(

@@ -8,6 +8,7 @@ import xarray as xr
 
 from thalweg.storage.errors import InputError
 from thalweg.storage.suggestions import refuse_unknown
+from thalweg.storage.variables import names_over
 
 
 def attribute_names(dataset: xr.Dataset) -> list[str]:
@@ -15,10 +16,11 @@ def attribute_names(dataset: xr.Dataset) -> list[str]:
 
     Streamflow signatures (role ``signature``) are not among them: they come from the target.
     """
+    found = {name: dataset.variables[name] for name in names_over(dataset, "site")}
     return [
-        str(name)
-        for name, values in dataset.data_vars.items()
-        if values.dims == ("site",) and values.attrs.get("role") == "attribute" and values.dtype.kind == "f"
+        name
+        for name, values in found.items()
+        if values.attrs.get("role") == "attribute" and values.dtype.kind == "f"
     ]
 
 
@@ -31,7 +33,7 @@ def default_attributes(dataset: xr.Dataset) -> list[str]:
     site lacks stays among them: leaving it out at all sites unasked would hide the gap.
     """
     names = attribute_names(dataset)
-    usual = [name for name in names if dataset[name].attrs.get("usual_input") == "yes"]
+    usual = [name for name in names if dataset.variables[name].attrs.get("usual_input") == "yes"]
     return usual or names
 
 
@@ -44,10 +46,9 @@ def require_attributes(dataset: xr.Dataset, names: Iterable[str]) -> None:
         Naming the nearest attribute, or saying why one cannot be fed to a network.
     """
     names = list(names)
-    known = [str(name) for name, values in dataset.data_vars.items() if values.dims == ("site",)]
-    refuse_unknown(names, known, "attribute")
+    refuse_unknown(names, names_over(dataset, "site"), "attribute")
     for name in names:
-        if dataset[name].attrs.get("role") == "signature":
+        if dataset.variables[name].attrs.get("role") == "signature":
             raise InputError(f"attribute {name!r} is derived from observed streamflow; it cannot be an input")
-        if dataset[name].dtype.kind != "f":
+        if dataset.variables[name].dtype.kind != "f":
             raise InputError(f"attribute {name!r} is text; only numbers can be fed to a network")

@@ -41,7 +41,12 @@ class Finding(NamedTuple):
 
 
 NO_DAY = np.datetime64("NaT", "ns")
-PROBLEM_SEVERITY = {"unreadable": "error", "duplicates": "error", "unsorted": "warning"}
+PROBLEM_SEVERITY = {
+    "unreadable": "error",
+    "duplicates": "error",
+    "unsorted": "warning",
+    "unfinished": "warning",
+}
 Check = Callable[[xr.Dataset], Iterator[Finding]]
 
 
@@ -88,6 +93,11 @@ def duplicates(dataset: xr.Dataset) -> Iterator[Finding]:
 def unsorted(dataset: xr.Dataset) -> Iterator[Finding]:
     """Find rows of a source that are not in order of time."""
     yield from _noted(dataset, "unsorted")
+
+
+def unfinished(dataset: xr.Dataset) -> Iterator[Finding]:
+    """Find tables whose last line has no end, as of a copy that was interrupted."""
+    yield from _noted(dataset, "unfinished")
 
 
 def missing(dataset: xr.Dataset) -> Iterator[Finding]:
@@ -246,6 +256,7 @@ CHECKS: dict[str, Check] = {
         unreadable,
         duplicates,
         unsorted,
+        unfinished,
         missing,
         no_target,
         no_forcing,

@@ -49,7 +49,9 @@ def conform(dataset: xr.Dataset, where: str = "the source") -> xr.Dataset:
     for other in set(dataset.coords) - set(coordinates):
         if dataset[other].dims == ("site",):
             coordinates[other] = _text(dataset[other]) if _is_text(dataset[other]) else dataset[other]
-    variables = {name: _variable(dataset[name], where) for name in sorted(dataset.data_vars, key=str)}
+    variables = {
+        name: _variable(dataset[name], where).variable for name in sorted(dataset.data_vars, key=str)
+    }
     result = xr.Dataset(variables, coords=coordinates, attrs=dict(dataset.attrs))
     if not any(variable.ndim == 2 for variable in variables.values()):
         raise InputError(

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from thalweg.storage.draft import HASHES
+from thalweg.storage.ingest.report import QUARANTINED
 from thalweg.storage.layout import text_index
 from thalweg.storage.repository import Repository
 
@@ -22,6 +23,7 @@ class Difference:
     ----------
     revised : site -> the calendar years in which values differ, of sites that both have.
     attributes : static attribute -> the sites at which it differs.
+    quarantined, released : sites that both have and readers see no longer, or again.
     """
 
     before: str
@@ -34,6 +36,8 @@ class Difference:
     variables_removed: list[str]
     revised: dict[str, list[int]]
     attributes: dict[str, list[str]]
+    quarantined: list[str]
+    released: list[str]
 
     @property
     def empty(self) -> bool:
@@ -55,6 +59,8 @@ def difference(repository: Repository, before: str, after: str) -> Difference:
     """
     old, new = repository.dataset(before), repository.dataset(after)
     old_sites, new_sites = (text_index(each["site"].values) for each in (old, new))
+    out_before, out_after = (_kept_out(each) for each in (old, new))
+    old, new = (each.drop_vars(QUARANTINED, errors="ignore") for each in (old, new))
     return Difference(
         before=str(old.attrs["snapshot"]),
         after=str(new.attrs["snapshot"]),
@@ -66,7 +72,16 @@ def difference(repository: Repository, before: str, after: str) -> Difference:
         variables_removed=sorted(str(name) for name in set(old.variables) - set(new.variables)),
         revised=_revised(repository.table(HASHES, before), repository.table(HASHES, after)),
         attributes=_attributes(old, new),
+        quarantined=sorted((out_after - out_before) & set(old_sites)),
+        released=sorted((out_before - out_after) & set(new_sites)),
     )
+
+
+def _kept_out(dataset: xr.Dataset) -> set[str]:
+    """Give the sites in quarantine."""
+    if QUARANTINED not in dataset:
+        return set()
+    return set(map(str, dataset["site"].values[dataset[QUARANTINED].values != ""]))
 
 
 def _period(dataset: xr.Dataset) -> tuple[str, str]:

@@ -170,6 +170,13 @@ class Draft:
         self._move_main(tip)
         return content
 
+    def read(self, group: str) -> tuple[str, xr.Dataset]:
+        """Return the hash of the content that it has now, and a table."""
+        with self._while_there():
+            store = self.repository.raw.readonly_session(branch=self.branch).store
+            content = combined_hash(layout.open_arrays(store), read_table(store, HASHES))
+            return content, read_table(store, group)
+
     def abandon(self) -> None:
         """Remove the draft; what it wrote is garbage for `thalweg data clean`."""
         with explained(self.repository.location), exclusive(self.repository.location):

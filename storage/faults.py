@@ -69,7 +69,8 @@ def _explained(location: Location, what: str, text: str) -> Exception:
     if re.search(r"conflict|already exists", text):
         return UnavailableError(f"{where}: another process changed it at the same time ({cause})")
     return InputError(
-        f"{where} is damaged or missing ({cause}); restore the store from a copy, or ingest again"
+        f"{where} is damaged or missing ({cause}); "
+        "restore the store from a copy, or delete it and ingest again"
     )
 
 

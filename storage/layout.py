@@ -15,8 +15,9 @@ import pandas as pd
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from thalweg.storage.chunks import PACKED, write_chunks
 from thalweg.storage.errors import InputError
 from thalweg.storage.series import read_when_used
 
@@ -87,11 +88,11 @@ def write_block(session: Any, block: xr.Dataset) -> None:
     for name, values in block.data_vars.items():
         if values.ndim == 2:
             data = values.transpose("site", "time").values
-            array, days = _array(root, str(name)), slice(int(first), int(last) + 1)
+            array = _array(root, str(name))
             if contiguous:
-                array[int(rows[0]) : int(rows[-1]) + 1, days] = data
+                write_chunks(array, (int(rows[0]), int(first)), data)
             else:
-                array.oindex[rows, days] = data
+                array.oindex[rows, slice(int(first), int(last) + 1)] = data
 
 
 def read_static(store: Any) -> xr.Dataset:
@@ -166,7 +167,7 @@ def _create(root: zarr.Group, name: str, values: xr.DataArray, shape: tuple[int,
         chunks=(CHUNK_SITES, CHUNK_DAYS),
         dtype=values.dtype,
         fill_value=np.nan,
-        compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()],
+        compressors=PACKED,
         dimension_names=("site", "time"),
     )
 

@@ -57,7 +57,7 @@ class Location:
     def path(self) -> Path:
         """The folder of a local store."""
         assert not self.remote
-        return Path(self.text)
+        return Path(self.text).expanduser()
 
     @property
     def bucket_and_prefix(self) -> tuple[str, str]:

@@ -7,7 +7,7 @@ object a line, added under a lock and never changed; removing a run removes no l
 =========== ==========================================================================================
 ``scored``  a run was scored on a test part
 ``shown``   scores were shown, by a command or a page
-``asked``   a guarded answer was given: see :mod:`thalweg.evaluation.holdout`
+``asked``   a guarded answer was given: see :mod:`thalweg.evaluation.extrapolation.holdout`
 =========== ==========================================================================================
 """
 

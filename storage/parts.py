@@ -18,6 +18,7 @@ from thalweg.storage.errors import InputError
 from thalweg.storage.periods import DAY, Period, join, shared_day
 from thalweg.storage.sites import neighbours, site_rows
 from thalweg.storage.suggestions import refuse_unknown
+from thalweg.storage.variables import names_over
 
 MINIMUM_SITES = 2
 MINIMUM_DAYS = 30  # fewer observed days at a site give it no score
@@ -138,11 +139,10 @@ def observed_days(dataset: xr.Dataset, target: str | None = None) -> xr.DataArra
 
     None where the store has no target.
     """
-    names = [str(name) for name, values in dataset.data_vars.items() if values.attrs.get("role") == "target"]
+    series = names_over(dataset, "site", "time")
+    names = [name for name in series if dataset.variables[name].attrs.get("role") == "target"]
     if target is not None:
-        refuse_unknown(
-            [target], [str(name) for name, values in dataset.data_vars.items() if values.ndim == 2], "target"
-        )
+        refuse_unknown([target], series, "target")
         names = [target]
     if not names:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 MAIN = "main"
 PUBLISHED = "published"  # key of the metadata of a published snapshot
+CREATING = 10.0  # s that another process may take to make an empty repository
 
 
 class Repository:
@@ -181,9 +183,12 @@ def _create_objects(location: Location) -> None:
     try:
         create_repository(storage)
     except icechunk.IcechunkError:
-        # another process was first, or the answer got lost
-        if not icechunk.Repository.exists(storage):
-            raise
+        # another process was first, and may still be at it, or the answer got lost
+        deadline = time.monotonic() + CREATING
+        while not icechunk.Repository.exists(storage):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _create_folder(location: Location) -> None:

@@ -23,13 +23,16 @@ from thalweg.storage.run_folder import (
     STATES,
     append_history,
     run_name,
-    write_fluxes,
     write_history,
     write_manifest,
     write_metrics,
+    write_status,
+)
+from thalweg.storage.run_series import (
+    forecast_of,
+    write_fluxes,
     write_parameters,
     write_predictions,
-    write_status,
     written_by_sites,
 )
 
@@ -45,6 +48,7 @@ __all__ = [
     "collect_runs",
     "find_run",
     "find_runs",
+    "forecast_of",
     "run_name",
     "write_fluxes",
     "write_history",
@@ -116,14 +120,15 @@ def collect_runs(runs: Iterable[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*CELL_COLUMNS, "state", "sites", "message"])
 
 
-def collect_metrics(runs: Iterable[Run]) -> pd.DataFrame:
+def collect_metrics(runs: Iterable[Run], *, validation: bool = False) -> pd.DataFrame:
     """Give the metrics of all runs in one table: ``CELL_COLUMNS``, the site's place, the metrics.
 
-    Runs without metrics have no rows; :func:`collect_runs` names them.
+    Those of the test part, or of the validation part. Runs without metrics have no rows;
+    :func:`collect_runs` names them.
     """
     tables = []
     for run in runs:
-        table = run.metrics()
+        table = run.validation() if validation else run.metrics()
         if not table.empty:
             labels = pd.DataFrame([_labels(run)] * len(table), columns=list(CELL_COLUMNS))
             tables.append(pd.concat([labels, table.reset_index(drop=True)], axis=1))

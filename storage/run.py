@@ -108,6 +108,21 @@ class Run:
         """Give ``simulated`` and ``observed`` over ``(site, time)`` (mm/day), read when used; or None."""
         return self._read("predictions.zarr", _open_zarr, ("simulated", "observed"))
 
+    def forecast(self) -> xr.Dataset | None:
+        """Give the distribution of a model that has one, test period, read when used; or None.
+
+        :func:`thalweg.storage.run_series.forecast_of` says what is in it.
+        """
+        return self._read("forecast.zarr", _open_zarr, ())
+
+    def validated(self) -> xr.Dataset | None:
+        """Give what :meth:`predictions` gives, of the validation part; or None."""
+        return self._read("validated.zarr", _open_zarr, ("simulated", "observed"))
+
+    def validated_forecast(self) -> xr.Dataset | None:
+        """Give what :meth:`forecast` gives, of the validation part; or None."""
+        return self._read("validated_forecast.zarr", _open_zarr, ())
+
     def parameters(self) -> xr.Dataset | None:
         """Give parameters over ``(site, component)`` or ``(site, time)``, read when used; or None."""
         return self._read("parameters.zarr", _open_zarr, ())

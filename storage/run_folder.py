@@ -8,6 +8,9 @@
 ``metrics.parquet``           one row a test site, one column a metric
 ``validation.parquet``        the same of the validation part, where there is one
 ``predictions.zarr``          ``(site, time)`` simulated and observed (mm/day), test period
+``forecast.zarr``             the distribution of a model that gives one
+``validated.zarr``            as ``predictions.zarr``, of the validation part, where there is one
+``validated_forecast.zarr``   as ``forecast.zarr``, likewise
 ``parameters.zarr``           ``(site, component)``, or ``(site, time)`` where they vary in time
 ``fluxes.zarr``               ``(site, time)`` fluxes and states, mean over components
 ============================= ==========================================================
@@ -20,9 +23,7 @@ import io
 import json
 import math
 import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from zarr.codecs import BloscCodec
 
 from thalweg.storage import atomic
 
@@ -39,10 +39,6 @@ STATES = ("waiting", "running", "done", "failed", "stopped")
 HISTORY_COLUMNS = ("epoch", "loss", "validation", "learning_rate", "seconds")
 PLACE_COLUMNS = ("site", "latitude", "longitude", "region")
 MANIFEST_KEYS = ("experiment", "model", "kind", "split", "fold", "seed")
-
-# A chunk holds one site's series over about ten years, a shard some 500 sites: the dashboard reads
-# one site from one small piece, and a run stays a handful of files.
-CHUNK_SITES, CHUNK_DAYS, SHARD_CHUNKS = 8, 4096, (64, 4)
 
 
 def run_name(model: str, split: str, fold: str | int, seed: int) -> str:
@@ -120,125 +116,6 @@ def write_metrics(folder: Path, metrics: xr.Dataset | pd.DataFrame, name: str = 
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     atomic.write_bytes(folder / name, buffer.getvalue())
-
-
-def write_predictions(folder: Path, predictions: xr.Dataset) -> None:
-    """Write ``predictions.zarr``.
-
-    Parameters
-    ----------
-    predictions : ``simulated`` and ``observed`` over ``(site, time)`` (mm/day), with the coordinates
-        ``latitude``, ``longitude`` (degrees) and ``region`` over ``(site,)`` where known.
-    """
-    with written_by_sites(folder) as write:
-        write("predictions", predictions)
-
-
-def write_parameters(folder: Path, parameters: xr.Dataset) -> None:
-    """Write ``parameters.zarr``.
-
-    Parameters
-    ----------
-    parameters : static ones over ``(site, component)``; varying ones over ``(site, time)`` or over
-        ``(site, time, component)``, of which the mean over components is stored. Units as attributes.
-    """
-    with written_by_sites(folder) as write:
-        write("parameters", parameters)
-
-
-def write_fluxes(folder: Path, fluxes: xr.Dataset) -> None:
-    """Write ``fluxes.zarr``.
-
-    Parameters
-    ----------
-    fluxes : fluxes (mm/day) and states (mm) over ``(site, time)`` or ``(site, time, component)``, of
-        which the mean over components is stored. Units as attributes.
-    """
-    with written_by_sites(folder) as write:
-        write("fluxes", fluxes)
-
-
-@contextmanager
-def written_by_sites(folder: Path) -> Iterator[Callable[[str, xr.Dataset], None]]:
-    """Give what writes ``predictions``, ``parameters`` or ``fluxes``, some sites after the other.
-
-    All take their names at the end, when all went well.
-    """
-    parts: dict[str, Path] = {}
-    with ExitStack() as stack, warnings.catch_warnings():
-        # consolidated metadata are an extension of Zarr 3: xarray then opens many variables at once
-        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-
-        def write(name: str, dataset: xr.Dataset) -> None:
-            plain, encoding = _plain_dataset(_CONTENT[name](folder, dataset))
-            if name in parts:
-                plain.to_zarr(parts[name], append_dim="site", consolidated=True)
-                return
-            parts[name] = stack.enter_context(atomic.new_path(folder / f"{name}.zarr"))
-            plain.to_zarr(parts[name], mode="w", zarr_format=3, consolidated=True, encoding=encoding)
-
-        yield write
-
-
-def _predictions(folder: Path, dataset: xr.Dataset) -> xr.Dataset:
-    missing = {"simulated", "observed"} - set(dataset.data_vars)
-    if missing:
-        raise ValueError(f"{folder}: predictions lack {sorted(missing)}")
-    named = dataset.copy()
-    for name in ("simulated", "observed"):
-        named[name] = named[name].assign_attrs({"units": "mm/day", **named[name].attrs})
-    return named
-
-
-def _parameters(folder: Path, dataset: xr.Dataset) -> xr.Dataset:
-    return _component_mean(dataset, [name for name in dataset.data_vars if "time" in dataset[name].dims])
-
-
-def _fluxes(folder: Path, dataset: xr.Dataset) -> xr.Dataset:
-    return _component_mean(dataset, list(dataset.data_vars))
-
-
-_CONTENT = {"predictions": _predictions, "parameters": _parameters, "fluxes": _fluxes}
-
-
-def _component_mean(dataset: xr.Dataset, names: Sequence[Any]) -> xr.Dataset:
-    means = {
-        name: dataset[name].mean("component", keep_attrs=True)
-        for name in names
-        if "component" in dataset[name].dims
-    }
-    averaged = dataset.assign(means)
-    unused = [
-        dim for dim in averaged.dims if not any(dim in array.dims for array in averaged.data_vars.values())
-    ]
-    return averaged.drop_dims(unused)
-
-
-def _plain_dataset(dataset: xr.Dataset) -> tuple[xr.Dataset, dict[Any, dict[str, Any]]]:
-    """Give variables over site, and time or component, as float32, and how they are laid out in Zarr."""
-    plain = dataset.transpose("site", "time", "component", missing_dims="ignore").drop_encoding().load()
-    encoding: dict[Any, dict[str, Any]] = {}
-    for name, array in plain.variables.items():
-        if array.dtype.kind in "UTO":
-            plain[name] = plain[name].astype(object)
-        elif name in plain.data_vars:
-            plain[name] = plain[name].astype(np.float32)
-            encoding[name] = _layout(array.sizes)
-    if "time" in plain.coords:
-        encoding["time"] = {"units": "days since 1970-01-01", "dtype": "int32"}
-    plain.attrs = {**plain.attrs, "format": FORMAT}
-    return plain, encoding
-
-
-def _layout(sizes: Mapping[Any, int]) -> dict[str, Any]:
-    chunks, shards = [], []
-    for dim, size in sizes.items():
-        chunk = min(size, {"site": CHUNK_SITES, "time": CHUNK_DAYS}.get(str(dim), size)) or 1
-        most = {"site": SHARD_CHUNKS[0], "time": SHARD_CHUNKS[1]}.get(str(dim), 1)
-        chunks.append(chunk)
-        shards.append(chunk * min(most, max(1, math.ceil(size / chunk))))
-    codec = BloscCodec(cname="lz4", shuffle="shuffle")
-    return {"chunks": tuple(chunks), "shards": tuple(shards), "compressors": codec}
 
 
 def _absent(name: str) -> Any:

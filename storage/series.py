@@ -8,8 +8,7 @@ same takes it about twice as long.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from itertools import pairwise, product
 from typing import Any, NamedTuple
 
@@ -20,6 +19,8 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 from zarr.core.buffer import default_buffer_prototype
+
+from thalweg.storage.chunks import run
 
 AT_ONCE = 6  # chunks that are being fetched while others are decompressed
 CHECKSUM = 4  # bytes at the end of a chunk, which thalweg.storage.checked compares
@@ -57,7 +58,7 @@ class SeriesArray(BackendArray):
         wanted = [np.arange(size)[each] for size, each in zip(self.shape, key, strict=True)]
         found = np.empty([each.size for each in wanted], self.dtype)
         rows, columns = map(_pieces, map(np.atleast_1d, wanted), self.chunks)
-        _run(self._fetch(product(rows, columns), found))
+        run(self._fetch(product(rows, columns), found))
         return found.reshape([each.size for each in wanted if each.ndim])
 
     async def _fetch(self, pieces: Iterator[tuple[_Piece, _Piece]], found: NDArray[Any]) -> None:
@@ -86,16 +87,6 @@ def read_when_used(store: Any, dataset: xr.Dataset) -> xr.Dataset:
             lazy = indexing.LazilyIndexedArray(array)
             faster[name] = xr.Variable(values.dims, lazy, values.attrs, values.encoding)
     return dataset.assign(faster)
-
-
-def _run(task: Coroutine[Any, Any, None]) -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run(task)
-    else:  # as in a notebook: there can be only one in a thread
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(asyncio.run, task).result()
 
 
 class _Piece(NamedTuple):

@@ -24,6 +24,7 @@ from thalweg.storage.series import as_slice
 from thalweg.storage.sites import neighbours, site_names, site_rows
 from thalweg.storage.splits import Part
 from thalweg.storage.suggestions import refuse_unknown
+from thalweg.storage.variables import names_over
 
 GROUP = "statistics"  # of a store
 MOMENTS = ("count", "mean", "m2", "minimum", "maximum")
@@ -139,7 +140,7 @@ def fit_statistics(
         mean[name], spread[name] = _usable(int(one["count"]), float(one["mean"]), float(deviation(one)), name)
     rows = site_rows(dataset, sites)
     for name in attributes:
-        values = dataset[name].values[rows]
+        values = dataset.variables[name].values[rows]
         known = values[np.isfinite(values)].astype(np.float64)
         found = (float(known.mean()), float(known.std())) if known.size else (0.0, 0.0)
         mean[name], spread[name] = _usable(known.size, *found, name)
@@ -181,8 +182,7 @@ def site_statistics(
     InputError
         If a name or site is unknown.
     """
-    known = [str(name) for name, values in dataset.data_vars.items() if values.ndim == 2]
-    refuse_unknown(variables, known, "variable")
+    refuse_unknown(variables, names_over(dataset, "site", "time"), "variable")
     rows = site_rows(dataset, sites)
     variables = sorted(variables)
     years = dataset["time"].values.astype("datetime64[Y]")

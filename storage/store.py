@@ -187,8 +187,10 @@ def source_text(source: Mapping[str, Any]) -> str:
         return value
 
     spec = plain(source)
-    if "path" in spec:
-        spec["path"] = os.path.normpath(spec["path"])
+    if isinstance(path := spec.get("path"), list):
+        spec["path"] = [os.path.normpath(str(each)) for each in path]
+    elif path is not None:
+        spec["path"] = os.path.normpath(str(path))
     return json.dumps(spec, sort_keys=True, default=str)
 
 

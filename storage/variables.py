@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @dataclass(frozen=True)
@@ -99,3 +103,12 @@ _ALL = (
 )
 
 VARIABLES: dict[str, CanonicalVariable] = {variable.name: variable for variable in _ALL}
+
+
+def names_over(dataset: xr.Dataset, *dims: str) -> list[str]:
+    """Return the names of the variables over some dims, whatever their order.
+
+    To ask each of ``dataset.data_vars`` would take long: xarray makes an array of it, with its coordinates.
+    """
+    variables = dataset.variables
+    return [str(name) for name in dataset.data_vars if set(variables[name].dims) == set(dims)]

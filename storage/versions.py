@@ -86,8 +86,10 @@ def tag(repository: Repository, name: str, ref: str = MAIN) -> str:
     InputError
         When the name is taken, or no name.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name, flags=re.ASCII) or name == MAIN:
-        raise InputError(f"tag {name!r}: letters, digits and . _ + - make a tag, and {MAIN!r} is taken")
+    if not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,99}", name, flags=re.ASCII):
+        raise InputError(f"tag {name!r}: letters, digits and . _ + - make a tag, 100 at most")
+    if name == MAIN or name.startswith(ROLLED_BACK):
+        raise InputError(f"tag {name!r}: is a name of our own; choose another")
     content = str(repository.dataset(ref).attrs["snapshot"])
     target = repository.snapshot(ref)
     with explained(repository.location), exclusive(repository.location):

@@ -207,7 +207,10 @@ def described(static: xr.Dataset, found: xr.Dataset, sites: tuple[str, ...]) -> 
     series = found[list(series_of(found))].reset_coords(drop=True)
     if list(series["site"].values) != list(sites):
         series = series.sel(site=list(sites))
-    return series.assign_coords(static.coords).assign(static.data_vars)
+    # As plain variables: what is along the same sites need not be aligned, one by one.
+    return series.assign_coords(static.coords).assign(
+        {name: static.variables[name] for name in static.data_vars}
+    )
 
 
 def _checked(

@@ -22,10 +22,19 @@ from thalweg.storage.errors import InputError
 from thalweg.storage.ingest.failures import may_pass
 from thalweg.storage.ingest.lock import only_ingest
 from thalweg.storage.ingest.partition import Common, Outcome, described, ingest_partition
-from thalweg.storage.ingest.plan import Options, Partition, Plan, make_plan, read_known
+from thalweg.storage.ingest.plan import (
+    STAMPS,
+    Options,
+    Partition,
+    Plan,
+    digest,
+    make_plan,
+    read_known,
+    stamps_of,
+)
 from thalweg.storage.ingest.report import QUARANTINE, merged_report, rules_text, write_quarantined
 from thalweg.storage.ingest.statistics import allocate_statistics
-from thalweg.storage.ingest.update import Known
+from thalweg.storage.ingest.update import Known, kept_attributes
 from thalweg.storage.ingest.workers import Here, Processes, Workers
 from thalweg.storage.location import Location
 from thalweg.storage.quality import quarantine, refuse_too_many
@@ -102,6 +111,11 @@ class Ingest:
         self._workers: Workers | None = None
         self._committing = threading.Lock()
 
+    @property
+    def key(self) -> str:
+        """The draft's name: what was read as another spec says, such as in other units, is not taken up."""
+        return digest([self.plan.key, source_text(self.spec)])
+
     def start(self) -> None:
         """Start the processes, and make the draft with its arrays in their new size.
 
@@ -111,10 +125,13 @@ class Ingest:
             self.draft = self._draft(self.repository)
             return
         base, moved = None, False
+        attributes = self.source.attributes().load()
         if self.repository is not None:
+            before = self.repository.dataset()
+            attributes = kept_attributes(before, attributes, self.plan.unreadable, self.where)
             base = self.repository.session()
             moved = self.known is not None and self.plan.first < self.known.first
-        template = self._template(self.source.attributes().load())
+        template = self._template(attributes)
         static = template.drop_dims("time")
         common = Common(
             self.location, self.source, self.where, static, self.plan.first, self.plan.last, base, moved
@@ -166,7 +183,7 @@ class Ingest:
         bad = quarantine(report, plan.days, rules)
         refuse_too_many(bad, len(plan.sites), rules)
         changed = sum(int(note["changed"]) for note in notes)
-        if changed == 0 and self._late_alone() and report.equals(merged_report(before, [])):
+        if changed == 0 and self._as_before() and report.equals(merged_report(before, [])):
             self.draft.abandon()  # the log has no use for a version that is as the one before
             return Result(plan, self.before, 0, len(bad))
         fork = self.draft.fork()
@@ -203,14 +220,12 @@ class Ingest:
         if self._workers is not None:
             self._workers.__exit__(*error)
 
-    def _late_alone(self) -> bool:
-        """Tell whether sites were read for their late days alone, with no day added and by the same rules."""
-        return (
-            self.known is not None
-            and self.plan.last == self.known.last
-            and set(self.plan.reasons) <= {"late", "same"}
-            and self._same_rules()
-        )
+    def _as_before(self) -> bool:
+        """Tell whether the draft holds what is published, from the same files and by the same rules."""
+        if self.known is None or not self._same_rules():
+            return False
+        content, table = self.draft.read(STAMPS)
+        return content == self.before and stamps_of(table) == self.known.stamps
 
     def _same_rules(self) -> bool:
         """Tell whether the published version keeps sites out by the rules of this plan."""
@@ -229,11 +244,11 @@ class Ingest:
         return Processes(common, count, threads=max(2, (os.cpu_count() or 1) // count))
 
     def _draft(self, repository: Repository) -> Draft:
-        draft = repository.draft(self.plan.key)
+        draft = repository.draft(self.key)
         if draft.done <= {PREPARED, QUARANTINE, *(partition.name for partition in self.plan.partitions)}:
             return draft
         draft.abandon()
-        return repository.draft(self.plan.key)
+        return repository.draft(self.key)
 
     def _template(self, static: xr.Dataset) -> xr.Dataset:
         """Return the store to come, without its values."""
@@ -312,12 +327,14 @@ def run_here(ingest: Ingest) -> Result:
 
 
 def _refuse_other(location: Location, dataset: xr.Dataset, spec: Mapping[str, Any]) -> None:
-    """Refuse a store of another source; one of fewer sites of this source may grow."""
+    """Refuse a store of another source; one of fewer sites or files of this source may grow."""
     made_from, wanted = str(dataset.attrs["source"]), source_text(spec)
     before, now = json.loads(made_from), json.loads(wanted)
     few, many = before.pop("sites", None), now.pop("sites", None)
     grown = isinstance(few, list) and (many is None or (isinstance(many, list) and set(few) <= set(many)))
-    if before != now or not (few == many or grown):
+    old, new = (each.pop("path", None) for each in (before, now))
+    longer = isinstance(new, list) and set(old if isinstance(old, list) else [old]) <= set(new)
+    if before != now or not (few == many or grown) or not (old == new or longer):
         raise InputError(
             f"{location}: made from {made_from}, but {wanted} is asked for; "
             "name another store, or delete this one"

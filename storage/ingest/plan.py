@@ -19,6 +19,7 @@ from thalweg.storage.ingest.update import REASONS, SHORTER, Change, Known, chang
 from thalweg.storage.layout import CHUNK_SITES
 from thalweg.storage.location import Location
 from thalweg.storage.quality import QualityRules
+from thalweg.storage.sources.catalog import refuse_far
 
 if TYPE_CHECKING:
     from thalweg.storage.repository import Repository
@@ -121,6 +122,10 @@ class Plan:
         One day of one site, with the names and units of all series; None where nothing is read.
     workers : int
         Processes that read; 0 for this one alone.
+    attributes : str
+        A hash of all sites' attributes.
+    unreadable : frozenset of str
+        Sites whose files cannot be read, as far as that is known without reading.
     """
 
     location: Location
@@ -132,6 +137,8 @@ class Plan:
     sample: xr.Dataset | None = None
     workers: int = 0
     options: Options = field(default_factory=Options)
+    attributes: str = ""
+    unreadable: frozenset[str] = frozenset()
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -166,8 +173,8 @@ class Plan:
 
     @property
     def key(self) -> str:
-        """The name of the draft: equal where partitions have the same places in the store."""
-        return _digest([*self.sites, self.first, self.last, *self.variables])
+        """A name: equal where partitions have the same places in the store, and sites the same attributes."""
+        return digest([*self.sites, self.first, self.last, *self.variables, self.attributes])
 
 
 def make_plan(location: Location, source: Source, where: str, options: Options, known: Known | None) -> Plan:
@@ -196,12 +203,14 @@ def make_plan(location: Location, source: Source, where: str, options: Options, 
         If the source is wrong, or got shorter.
     """
     catalog = source.catalog()
+    refuse_far(catalog.first, catalog.last, where)
     stamps = _stamps(catalog, source.attributes())
     catalog = replace(catalog, stamps=stamps)
     late = max(options.late_days, int(getattr(source, "late_days", 0)))
     found = changes(catalog, known, late_days=late, full=options.full, where=where)
     sites = order(catalog.sites, known)
-    plan = Plan(location, sites, catalog.first, catalog.last, (), 0, options=options)
+    attributes = digest([stamps[site].rpartition(" | ")[2] for site in catalog.sites])
+    plan = Plan(location, sites, catalog.first, catalog.last, (), 0, options=options, attributes=attributes)
     if not found:
         return plan
     sample = source.read(catalog.sites[:1], catalog.last, catalog.last).load()
@@ -211,7 +220,9 @@ def make_plan(location: Location, source: Source, where: str, options: Options, 
         found = changes(catalog, known, full=True, where=where)
     partitions = _partitions(sites, found, stamps)
     share = sum(partition.count for partition in partitions) / len(sites)
-    return _sized(replace(plan, sample=sample), partitions, int(catalog.bytes * share))
+    unreadable = frozenset(set(catalog.sites) - set(catalog.periods) if catalog.periods else ())
+    plan = replace(plan, sample=sample, unreadable=unreadable)
+    return _sized(plan, partitions, int(catalog.bytes * share))
 
 
 def read_known(repository: Repository, dataset: xr.Dataset) -> Known:
@@ -219,11 +230,15 @@ def read_known(repository: Repository, dataset: xr.Dataset) -> Known:
     sites = tuple(map(str, dataset["site"].values))
     days = pd.DatetimeIndex(dataset["time"].values)
     try:
-        table = repository.table(STAMPS)
-        stamps = dict(zip(map(str, table["site"].values), map(str, table["stamp"].values), strict=True))
+        stamps = stamps_of(repository.table(STAMPS))
     except KeyError:
         stamps = {}
     return Known(sites, days[0].date(), days[-1].date(), stamps, series_of(dataset))
+
+
+def stamps_of(table: xr.Dataset) -> dict[str, str]:
+    """Return what each site was read from, of the table ``partitions``."""
+    return dict(zip(map(str, table["site"].values), map(str, table["stamp"].values), strict=True))
 
 
 def series_of(dataset: xr.Dataset) -> tuple[str, ...]:
@@ -240,7 +255,7 @@ def _stamps(catalog: Catalog, attributes: xr.Dataset) -> dict[str, str]:
         if not pd.api.types.is_numeric_dtype(table[name]):
             table[name] = table[name].astype(str)
     digests = dict(zip(sites, pd.util.hash_pandas_object(table, index=False), strict=True))
-    names = np.uint64(int(_digest(list(table.columns))[:16], 16))
+    names = np.uint64(int(digest(list(table.columns))[:16], 16))
     return {site: f"{catalog.stamps[site]} | {digests[site] ^ names:016x}" for site in catalog.sites}
 
 
@@ -258,7 +273,7 @@ def _partitions(
         for change in members:
             spans.setdefault((change.first, change.last), []).append(change.site)
         read = {change.site: stamps[change.site] for change in members}
-        content = _digest([*sites[start:stop], *read.items(), *spans])
+        content = digest([*sites[start:stop], *read.items(), *spans])
         made.append(
             Partition(
                 f"{start:06d}-{content[:12]}",
@@ -279,5 +294,6 @@ def _sized(plan: Plan, partitions: tuple[Partition, ...], size: int) -> Plan:
     return replace(plan, partitions=partitions, bytes=size, workers=workers)
 
 
-def _digest(items: Sequence[Any]) -> str:
+def digest(items: Sequence[Any]) -> str:
+    """Return a hash of the items' text."""
     return hashlib.sha256("\x1f".join(map(str, items)).encode()).hexdigest()[:32]

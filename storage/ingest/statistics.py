@@ -13,11 +13,10 @@ import pandas as pd
 import xarray as xr
 import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, Crc32cCodec
 
+from thalweg.storage.chunks import PACKED, write_chunks
 from thalweg.storage.layout import CHECKED, CHUNK_SITES, read_index
 from thalweg.storage.moments import BINS
-from thalweg.storage.series import as_slice
 
 GROUP = "statistics"
 CHUNK_YEARS = 16
@@ -78,15 +77,15 @@ def write_statistics(store: Any, statistics: xr.Dataset) -> None:
     """
     group = zarr.open_group(store, path=GROUP, mode="r+", zarr_format=3)
     rows = read_index(store)["site"].get_indexer(pd.Index(statistics["site"].values))
-    into = as_slice(rows)
+    contiguous = bool((np.diff(rows) == 1).all())
     for name in TYPES:
-        array = group[name]
+        array, values = group[name], statistics[name].transpose(*DIMS, ...).values
         assert isinstance(array, zarr.Array)
-        if name == "sketch":  # by far the largest: one variable at a time, so that none is turned as a whole
-            for place, values in enumerate(statistics[name].transpose("variable", ...).values):
-                array.oindex[into, place] = values
+        if contiguous:
+            write_chunks(array, (int(rows[0]), *(0 for _ in values.shape[1:])), values)
         else:
-            array.oindex[into] = np.ascontiguousarray(statistics[name].transpose(*DIMS).values)
+            for place in range(values.shape[1]):  # one variable at a time: little is copied at once
+                array.oindex[rows, place] = values[:, place]
 
 
 def _fits(group: Any, labels: dict[str, NDArray]) -> bool:
@@ -110,13 +109,12 @@ def _array(
         return found
     number = kind is not str
     fill: Any = "" if not number else np.nan if name in ("minimum", "maximum") else 0
-    codecs: Any = [BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()] if number else CHECKED
     return group.create_array(
         name,
         shape=shape,
         chunks=chunks,
         dtype=kind,
         fill_value=fill,
-        compressors=codecs,
+        compressors=PACKED if number else CHECKED,
         dimension_names=dims,
     )

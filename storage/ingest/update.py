@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from thalweg.storage.errors import InputError
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from thalweg.storage.sources.catalog import Catalog
 
 Reason = Literal["new", "appended", "revised", "late"]
@@ -68,6 +74,7 @@ def changes(
     that the store has not                     new       all
     whose stamp differs, and days were added   appended  all, since earlier ones may differ too
     whose stamp differs                        revised   all
+    any, when days were added before the first revised   all
     whose stamp is the same, `late_days` > 0   late      the store's last `late_days`, and new ones
     whose stamp is the same                    -         none
     =========================================  ========  =========================================
@@ -99,10 +106,15 @@ def changes(
         # The time axis begins earlier: no day keeps its place in the arrays, so that all are read.
         if known is not None:
             _refuse_shorter(catalog, known, where)
-        return [Change(site, "new", catalog.first, catalog.last) for site in order(catalog.sites, known)]
+        there = () if known is None else known.sites
+        return [
+            Change(site, "revised" if site in there else "new", catalog.first, catalog.last)
+            for site in order(catalog.sites, known)
+        ]
     _refuse_shorter(catalog, known, where)
     grown = catalog.last > known.last
-    late = max(known.first, known.last - timedelta(days=late_days - 1)) if late_days > 0 else None
+    days = min(late_days, (known.last - known.first).days + 1)
+    late = known.last - timedelta(days=days - 1) if days > 0 else None
     held, found = set(known.sites), []
     for site in order(catalog.sites, known):
         if site not in held:
@@ -113,6 +125,52 @@ def changes(
         elif late is not None:
             found.append(Change(site, "late", late, catalog.last))
     return found
+
+
+def kept_attributes(
+    before: xr.Dataset, now: xr.Dataset, unreadable: frozenset[str], where: str
+) -> xr.Dataset:
+    """Return the attributes that the source has now, and refuse to lose one that the store has.
+
+    Parameters
+    ----------
+    before : xarray.Dataset
+        The store.
+    now : xarray.Dataset
+        Variables over ``(site,)``, of all sites of the store and more.
+    unreadable : frozenset of str
+        Sites whose files cannot be read at present: these keep the values that came from there.
+    where : str
+        The source's name, for errors.
+
+    Raises
+    ------
+    InputError
+        Naming the first attribute and site.
+    """
+    sites = before["site"].values.astype(str)
+    places = pd.Index(now["site"].values.astype(str)).get_indexer(pd.Index(sites))
+    for name in [name for name, values in before.data_vars.items() if values.dims == ("site",)]:
+        if before[name].attrs.get("role") == "quality":
+            continue
+        old = before[name].values
+        lost = ~_absent(old)
+        if name in now:
+            lost &= _absent(now[name].values[places])
+        kept = np.isin(sites, list(unreadable))
+        if (lost & ~kept).any() or (lost.any() and name not in now):
+            site = sites[lost][0] if name not in now else sites[lost & ~kept][0]
+            raise InputError(f"{where}: got shorter: attribute {name} of site {site} is gone; {SHORTER}")
+        if lost.any():
+            values = now[name].values.copy()
+            values[places[lost]] = old[lost]
+            now = now.assign({name: now[name].copy(data=values)})
+    return now
+
+
+def _absent(values: NDArray[Any]) -> NDArray[np.bool_]:
+    absent: NDArray[np.bool_] = pd.isna(values)
+    return absent | (values == "") if values.dtype.kind in "OUT" else absent
 
 
 def order(sites: tuple[str, ...], known: Known | None) -> tuple[str, ...]:

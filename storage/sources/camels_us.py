@@ -30,6 +30,7 @@ from thalweg.storage.sources.options import (
     add_evapotranspiration,
     evapotranspiration_method,
     folder,
+    read_attributes,
     require_sites,
     site_list,
     static_variables,
@@ -129,9 +130,8 @@ class CamelsUs:
     @cached_property
     def _table(self) -> pd.DataFrame:
         """Return the attribute tables of v2.0, joined: one row a site."""
-        kinds = {"gauge_id": str, "huc_02": str}
         tables = [
-            pd.read_csv(file, sep=";", dtype=kinds).set_index("gauge_id") for file in self._tables.values()
+            read_attributes(file, "gauge_id", sep=";", texts=("huc_02",)) for file in self._tables.values()
         ]
         gauges = [site.removeprefix("camels_") for site in self._gauges]
         return require_sites(gauges, pd.concat(tables, axis=1), "camels_attributes_v2.0")

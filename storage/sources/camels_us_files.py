@@ -155,6 +155,8 @@ def days_of(
     """Return dates (datetime64[D]) of columns of numbers; the first row is that line of the file."""
     if year.size == 0:
         raise InputError(f"{file}: no days")
+    if (axis := _gapless(year, month, day)) is not None:
+        return axis
     start: NDArray[Any] = ((year.astype(np.int64) - 1970) * 12 + month - 1).astype("datetime64[M]")
     days: NDArray[Any] = start.astype("datetime64[D]") + (day.astype(np.int64) - 1)
     wrong = (month < 1) | (month > 12) | (days.astype("datetime64[M]") != start)
@@ -162,6 +164,28 @@ def days_of(
         row = int(np.argmax(wrong))
         raise InputError(f"{file}: line {line + row}: {year[row]}-{month[row]}-{day[row]} is no date")
     return days
+
+
+def _gapless(
+    year: NDArray[np.integer], month: NDArray[np.integer], day: NDArray[np.integer]
+) -> NDArray[np.datetime64] | None:
+    """Return days that follow one another, as they mostly do, else None."""
+    calendar, numbers = _calendar()
+    place = np.flatnonzero((numbers == [[year[0]], [month[0]], [day[0]]]).all(axis=0))
+    days = slice(place[0], place[0] + year.size) if place.size else slice(0)
+    same = all(map(np.array_equal, numbers[:, days], (year, month, day)))
+    return calendar[days] if same else None
+
+
+@cache
+def _calendar() -> tuple[NDArray[np.datetime64], NDArray[np.int16]]:
+    """Return all days from 1850 to 2099, and their years, months and days of the month."""
+    days = np.arange("1850-01-01", "2100-01-01", dtype="datetime64[D]")
+    months = days.astype("datetime64[M]")
+    days.flags.writeable = False
+    number = months.astype(np.int64)
+    parts = [number // 12 + 1970, number % 12 + 1, (days - months).astype(np.int64) + 1]
+    return days, np.array(parts, dtype=np.int16)
 
 
 def _content(file: Path) -> bytes:

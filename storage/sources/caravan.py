@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from thalweg.storage.errors import InputError
 from thalweg.storage.sources import daily_csv, netcdf
 from thalweg.storage.sources.blocks import Series, canonical, ordered, read_block
-from thalweg.storage.sources.catalog import Catalog, stamp, unchanged
+from thalweg.storage.sources.catalog import Catalog, refuse_far, stamp, unchanged
 from thalweg.storage.sources.describe import huc_regions
 from thalweg.storage.sources.options import (
     add_evapotranspiration,
     evapotranspiration_method,
     folder,
+    read_attributes,
     require_sites,
     site_list,
     static_variables,
@@ -150,7 +151,10 @@ class Caravan:
     @cached_property
     def _table(self) -> pd.DataFrame:
         """Return all attribute tables, joined: one row a site."""
-        parts = [pd.concat([_read_table(file) for file in files], axis=1) for files in self._tables.values()]
+        parts = [
+            pd.concat([read_attributes(file, "gauge_id") for file in files], axis=1)
+            for files in self._tables.values()
+        ]
         table = pd.concat([part.loc[:, ~part.columns.duplicated()] for part in parts])
         top = Path(self.path) / "attributes"
         for name in ("gauge_lat", "gauge_lon"):
@@ -262,6 +266,7 @@ def _look_at(file: Path, tables: str) -> _Basin:
         else:
             columns, *ends = daily_csv.outline(file, TIME)
         first, last = (day.astype(object) for day in ends)
+        refuse_far(first, last, file)
         return _Basin(file, before, columns, (first, last), "")
     except InputError as problem:
         return _Basin(file, before, [], None, str(problem))
@@ -280,12 +285,3 @@ def _read(
         raise
     except Exception as problem:
         raise InputError(f"{file}: cannot be read: {problem}") from problem
-
-
-def _read_table(file: Path) -> pd.DataFrame:
-    table = pd.read_csv(file, dtype={"gauge_id": str})
-    if "gauge_id" not in table:
-        raise InputError(f"{file}: no column 'gauge_id'; it has {', '.join(map(str, table.columns[:8]))}")
-    if table["gauge_id"].duplicated().any():
-        raise InputError(f"{file}: {table['gauge_id'][table['gauge_id'].duplicated()].iloc[0]} occurs twice")
-    return table.set_index("gauge_id")

@@ -17,6 +17,8 @@ import xarray as xr
 
 from thalweg.storage.errors import InputError
 
+FIRST_DAY, LAST_DAY = date(1678, 1, 1), date(2261, 12, 31)  # whole years that times in ns can hold
+
 
 class SourceChanged(InputError):  # noqa: N818
     """A file was replaced, cut off or removed after the source had been looked at."""
@@ -81,6 +83,18 @@ class Source(Protocol):
         ...
 
 
+def refuse_far(first: date, last: date, where: object) -> None:
+    """Refuse days beyond what the time axis of a store can hold.
+
+    Raises
+    ------
+    InputError
+    """
+    for day in (first, last):
+        if not FIRST_DAY <= day <= LAST_DAY:
+            raise InputError(f"{where}: the day {day} is none from {FIRST_DAY} to {LAST_DAY}")
+
+
 def stamp(*files: Path) -> str:
     """Return path, size and time of change (ns) of files, as one text.
 
@@ -118,9 +132,9 @@ def unchanged(files: Sequence[Path], before: str) -> Iterator[None]:
 
 
 def _compare(files: Sequence[Path], before: str) -> None:
-    parts = before.split("; ")
     for file in files:
-        if (now := stamp(file)) not in parts:
+        now = stamp(file)
+        if f"; {now}; " not in f"; {before}; ":
             size = now.rsplit(" ", 2)[1]
             raise SourceChanged(
                 f"{file}: changed while it was read (now {size} bytes); ingest again when it is complete"

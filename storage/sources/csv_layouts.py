@@ -97,14 +97,21 @@ class Layout:
 
 def _dates(parts: list[NDArray[Any]], file: Path, form: Form) -> NDArray[np.datetime64]:
     year, month, day = parts
-    for name, values, low, high in (("month", month, 1, 12), ("day", day, 1, 31)):
+    limits = ("year", year, 1, 9999), ("month", month, 1, 12), ("day", day, 1, 31)
+    for name, values, low, high in limits:
         wrong = ~((values >= low) & (values <= high))
         if wrong.any():
             row = int(np.argmax(wrong))
             raise InputError(f"{file}: line {form.skip_rows + 2 + row}: {values[row]:g} is no {name}")
     months = (year.astype(np.int64) - 1970) * 12 + month.astype(np.int64) - 1
     first = months.astype("datetime64[M]").astype("datetime64[D]")
-    result: NDArray[np.datetime64] = (first + (day.astype(np.int64) - 1)).astype("datetime64[s]")
+    days = first + (day.astype(np.int64) - 1)
+    wrong = days.astype("datetime64[M]") != months.astype("datetime64[M]")
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        text = f"{year[row]:g}-{month[row]:g}-{day[row]:g}"
+        raise InputError(f"{file}: line {form.skip_rows + 2 + row}: {text} is no date")
+    result: NDArray[np.datetime64] = days.astype("datetime64[s]")
     return result
 
 
@@ -122,6 +129,10 @@ class SiteFiles:
     def bytes(self) -> int:
         """Return the size of all files."""
         return sum(file.stat().st_size for file in self.files.values())
+
+    def where(self, site: str) -> Path:
+        """Return the file of a station, for errors."""
+        return self.files[site]
 
     def period(self, site: str) -> Period:
         """Return first and last day, from the first and last row."""
@@ -193,14 +204,19 @@ class SharedFiles:
     def _grouped(self, file: Path) -> dict[str, Record]:
         numbers, texts = self.layout.columns
         times, table = self.layout.rows(file, numbers, [self.layout.site, *texts])
-        names, group = np.unique(table[self.layout.site].astype(str), return_inverse=True)
+        spelled, group = np.unique(table[self.layout.site].astype(str), return_inverse=True)
+        names, same = np.unique(np.char.strip(spelled), return_inverse=True)
+        group = same[group]
+        if "" in names:
+            line = self.layout.form.skip_rows + 2 + int(np.argmax(group == 0))
+            raise InputError(f"{file}: line {line}, column {self.layout.site!r}: no name of a site")
         order = np.argsort(group, kind="stable")
         ends = np.searchsorted(group[order], np.arange(names.size + 1))
         result = {}
         for number, name in enumerate(names):
             rows = order[ends[number] : ends[number + 1]]
             part = {column: values[rows] for column, values in table.items()}
-            result[str(name).strip()] = self.layout.record(file, times[rows], part)
+            result[str(name)] = self.layout.record(file, times[rows], part)
         return result
 
     def _found(self, site: str) -> tuple[Path, Record]:
@@ -224,6 +240,10 @@ class SharedFiles:
     def bytes(self) -> int:
         """Return the size of all files."""
         return sum(file.stat().st_size for file in self.named.values())
+
+    def where(self, site: str) -> Path:
+        """Return the first file of a station, for errors."""
+        return self._found(site)[0]
 
     def period(self, site: str) -> Period:
         """Return first and last day."""

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from thalweg.storage.errors import InputError
 from thalweg.storage.sources.blocks import Series, ordered, read_block
-from thalweg.storage.sources.catalog import Catalog, SourceChanged, stamp
+from thalweg.storage.sources.catalog import Catalog, SourceChanged, refuse_far, stamp
 from thalweg.storage.sources.csv_layouts import Layout, Period, SharedFiles, SiteFiles
 from thalweg.storage.sources.mapping import Wanted, wanted_variables
 from thalweg.storage.sources.options import add_evapotranspiration, site_list, usual_evapotranspiration
 from thalweg.storage.sources.problems import Problem
 from thalweg.storage.sources.stations import Stations, read_stations
-from thalweg.storage.sources.tables import MISSING, Form
+from thalweg.storage.sources.tables import MISSING, Form, is_finished
 from thalweg.storage.suggestions import refuse_unknown
 from thalweg.storage.units import convert, is_convertible
 from thalweg.storage.variables import VARIABLES
@@ -95,13 +95,8 @@ class CsvStations:
             raise InputError("source csv_stations: 'long' needs the columns variable and value")
         words = [missing] if isinstance(missing, str | int | float) else list(missing)
         numbers = tuple(float(word) for word in words if not isinstance(word, str))
-        form = Form(
-            str(delimiter),
-            str(decimal),
-            int(skip_rows),
-            (*MISSING, *(str(each) for each in words)),
-            time_format,
-        )
+        _refuse_form(delimiter, decimal, skip_rows, time_format)
+        form = Form(delimiter, decimal, skip_rows, (*MISSING, *(str(each) for each in words)), time_format)
         names = tuple(dict.fromkeys(wanted.column for wanted in self.wanted))
         self.layout = Layout(str(path), form, columns, names, site, **(long or {}), missing=numbers)
 
@@ -128,7 +123,9 @@ class CsvStations:
         result: dict[str, Period | str] = {}
         for site in self._stations.table.index:
             try:
-                result[str(site)] = self._files.period(str(site))
+                first, last = self._files.period(str(site))
+                refuse_far(first, last, self._files.where(str(site)))
+                result[str(site)] = first, last
             except SourceChanged:
                 raise
             except (InputError, ValueError, IndexError) as problem:
@@ -205,6 +202,9 @@ class CsvStations:
                 raise InputError(f"{file}: {day} lies outside of first and last row; sort the rows by time")
             columns[wanted.name] = np.full(length, np.nan)
             columns[wanted.name][position] = series.columns[wanted.name]
+        if not is_finished(file):
+            text = f"{file}: the last line has no end; if the file was cut off, its last value is wrong"
+            problems["unfinished"] = Problem("unfinished", site, "", str(last), 1, text)
         return Series(first + np.arange(length), columns, list(problems.values()))
 
     def _daily(
@@ -237,3 +237,14 @@ class CsvStations:
                 raise InputError(f"{self._stations.file}: site {site!r}: area is {area:g}; km2 are needed")
             values, units = convert(values, units, VOLUME, where) / area, "m/s"
         return convert(values, units, target, where)
+
+
+def _refuse_form(delimiter: object, decimal: object, skip_rows: object, time_format: object) -> None:
+    """Refuse options that tell no way to write a table."""
+    for name, mark in (("delimiter", delimiter), ("decimal", decimal)):
+        if not isinstance(mark, str) or len(mark) != 1:
+            raise InputError(f"source csv_stations: {name!r} is {mark!r}; one character is needed")
+    if isinstance(skip_rows, bool) or not isinstance(skip_rows, int) or skip_rows < 0:
+        raise InputError(f"source csv_stations: 'skip_rows' is {skip_rows!r}; a number of lines is needed")
+    if not isinstance(time_format, str):
+        raise InputError(f"source csv_stations: 'time_format' is {time_format!r}; write it as in '%d.%m.%Y'")

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.storage.errors import InputError
-from thalweg.storage.sources.tables import Form, first_and_last_rows, header, parse_times, read_table
+from thalweg.storage.sources.catalog import SourceChanged
+from thalweg.storage.sources.tables import (
+    Form,
+    first_and_last_rows,
+    header,
+    is_finished,
+    parse_times,
+    read_table,
+)
 
 
 def outline(
@@ -34,6 +42,8 @@ def read(
     form: Form = Form(),  # noqa: B008
 ) -> tuple[NDArray[np.datetime64], dict[str, NDArray[np.float64]]]:
     """Return days (datetime64[D]) and columns by name."""
+    if not is_finished(file):
+        raise SourceChanged(f"{file}: the last line has no end, so the file is cut off; copy it again")
     table = read_table(file, [time], names, form=form)
     days: NDArray[np.datetime64] = table.pop(time).astype("datetime64[D]")
     return days, table

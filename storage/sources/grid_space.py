@@ -188,7 +188,10 @@ def read_weights(file: Path) -> pd.DataFrame:
     """Return a table of weights."""
     if not file.is_file():
         raise InputError(f"{file}: no such file; it should be a CSV table: site, latitude, longitude, weight")
-    given = pd.read_csv(file, dtype={"site": str})
+    try:
+        given = pd.read_csv(file, dtype={"site": str})
+    except ValueError as problem:  # not UTF-8, empty, or rows of different length
+        raise InputError(f"{file}: cannot be read as a table: {problem}") from problem
     for name in ("site", "latitude", "longitude", "weight"):
         if name not in given:
             raise InputError(f"{file}: no column {name!r}; it has {', '.join(map(str, given.columns))}")

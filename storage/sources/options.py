@@ -59,6 +59,27 @@ def site_list(sites: Sequence[str] | str | Path | None, prefix: str = "") -> lis
     return [site if site.startswith(prefix) else prefix + site for site in dict.fromkeys(sites)]
 
 
+def read_attributes(file: Path, site: str, sep: str = ",", texts: Sequence[str] = ()) -> pd.DataFrame:
+    """Return a table of attributes, one row a site, indexed by the column of its names.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, has no such column, or a site occurs twice.
+    """
+    try:
+        table = pd.read_csv(file, sep=sep, dtype=dict.fromkeys((site, *texts), str))
+    except ValueError as problem:  # not UTF-8, empty, or rows of different length
+        raise InputError(f"{file}: cannot be read as a table: {problem}") from problem
+    if site not in table:
+        raise InputError(f"{file}: no column {site!r}; it has {', '.join(map(str, table.columns[:8]))}")
+    if table.empty:
+        raise InputError(f"{file}: no rows under the header")
+    if (twice := table[site].duplicated()).any():
+        raise InputError(f"{file}: {table[site][twice].iloc[0]} occurs twice")
+    return table.set_index(site)
+
+
 def static_variables(table: pd.DataFrame, source: str) -> dict[str, xr.DataArray]:
     """Return a table of attributes (one row a site) as described variables over ``(site,)``.
 

@@ -21,7 +21,7 @@ PROBLEMS = "problems"
 
 @dataclass(frozen=True)
 class Problem:
-    """One site's defect: `check` is ``unreadable``, ``duplicates`` or ``unsorted``.
+    """One site's defect: `check` is ``unreadable``, ``duplicates``, ``unsorted`` or ``unfinished``.
 
     Attributes
     ----------
@@ -62,10 +62,10 @@ def refuse_problems(dataset: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     InputError
-        For the first problem that leaves a value in doubt: unsorted days do not.
+        For the first problem that leaves a value in doubt: unsorted days and an unfinished line do not.
     """
     for problem in problems_of(dataset):
-        if problem.check != "unsorted":
+        if problem.check not in ("unsorted", "unfinished"):
             raise InputError(problem.message)
     dataset.attrs.pop(PROBLEMS, None)
     return dataset

@@ -117,3 +117,9 @@ def _check(table: pd.DataFrame, file: Path) -> None:
             raise InputError(
                 f"{file}: line {row + 2}, column {name!r}: {str(table[name].iloc[row])!r}; degrees are needed"
             )
+    if "area" in table:
+        area = table["area"]
+        wrong = (pd.to_numeric(area, errors="coerce").isna() & area.notna()).to_numpy()
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise InputError(f"{file}: line {row + 2}, column 'area': {area.iloc[row]!r}; km2 are needed")

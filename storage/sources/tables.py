@@ -45,10 +45,13 @@ class Form:
 
 def header(file: Path, form: Form = Form()) -> list[str]:
     """Return the names of the columns."""
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        for _ in range(form.skip_rows):
-            stream.readline()
-        names = next(plain_csv.reader([stream.readline()], delimiter=form.delimiter), [])
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            for _ in range(form.skip_rows):
+                stream.readline()
+            names = next(plain_csv.reader([stream.readline()], delimiter=form.delimiter), [])
+    except UnicodeDecodeError as problem:
+        raise InputError(f"{file}: is no text in UTF-8 ({problem.reason}); save it as UTF-8") from problem
     if not any(names):
         raise InputError(f"{file}: no header in line {form.skip_rows + 1}")
     return [name.strip() for name in names]
@@ -79,6 +82,8 @@ def read_table(
     for name in (*times, *numbers, *texts):
         if name not in names:
             raise InputError(f"{file}: no column {name!r}; it has {', '.join(names)}")
+        if (times_there := names.count(name)) > 1:
+            raise InputError(f"{file}: column {name!r} is there {times_there} times; name each differently")
     kinds: Mapping[str, pa.DataType] = (
         dict.fromkeys(times, pa.timestamp("s"))
         | dict.fromkeys(numbers, pa.float64())
@@ -121,6 +126,13 @@ def first_and_last_rows(file: Path, form: Form = Form()) -> list[list[str]]:
         raise InputError(f"{file}: no rows under the header")
     text = [line.decode("utf-8", errors="replace") for line in begin + end]
     return list(plain_csv.reader(text, delimiter=form.delimiter))
+
+
+def is_finished(file: Path) -> bool:
+    """Whether the last line of a table has an end; without one its last value may be cut off."""
+    with file.open("rb", buffering=0) as stream:
+        stream.seek(max(os.fstat(stream.fileno()).st_size - 1, 0))
+        return stream.read(1) in (b"\n", b"\r")
 
 
 def parse_times(file: Path, words: Sequence[str], form: Form = Form()) -> NDArray[np.datetime64]:

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from thalweg.storage.errors import InputError
 from thalweg.storage.sources import SourceChanged
-from thalweg.storage.sources.camels_us_files import _fixed_flow, _free_flow, outline, read_flow, read_forcing
+from thalweg.storage.sources.camels_us_files import (
+    _fixed_flow,
+    _free_flow,
+    days_of,
+    outline,
+    read_flow,
+    read_forcing,
+)
 
 HEAD = "  45.06\n 318.00\n 771486538\n"
 COLUMNS = "Year\tMnth\tDay\tHr\tdayl(s)\tprcp(mm/day)\tsrad(W/m2)\tswe(mm)\ttmax(C)\ttmin(C)\tvp(Pa)\n"
@@ -177,3 +184,15 @@ def test_a_file_that_is_cut_off_is_refused(forcing):
         SourceChanged, match=r"forcing_leap\.txt: the last line has no end, so the file is cut off"
     ):
         read_forcing(file, "x")
+
+
+@pytest.mark.parametrize("first", ["1980-02-27", "1849-12-30", "2099-12-30"])
+@pytest.mark.parametrize("left_out", [(), (3,), (0, 1)])
+def test_days_of_columns(first, left_out, tmp_path):
+    """Days in a row, with a leap day, beyond the table of days, and with gaps."""
+    days = np.delete(np.datetime64(first) + np.arange(6), left_out)
+    parts = np.array([str(day).split("-") for day in days], dtype=np.int16).T
+    np.testing.assert_array_equal(days_of(*parts, tmp_path / "a.txt", 5), days)
+    parts[2, -1] = 32
+    with pytest.raises(InputError, match=rf"a.txt: line {4 + days.size}: .*-32 is no date"):
+        days_of(*parts, tmp_path / "a.txt", 5)

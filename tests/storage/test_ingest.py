@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from thalweg.storage.difference import difference
 from thalweg.storage.errors import InputError
 from thalweg.storage.ingest.pipeline import Ingest, Options, ingest_all
 from thalweg.storage.quality import QualityRules
@@ -36,7 +37,7 @@ def test_new_days_are_appended(source, tmp_path):
 def test_earlier_days_come_before(source, tmp_path):
     store = tmp_path / "a.zarr"
     ingest_all(store, source())
-    ingest_all(store, source(first="1998-05-01"))
+    assert ingest_all(store, source(first="1998-05-01")).plan.reasons == {"revised": 70}
     assert source.same(store, source(first="1998-05-01"))
 
 
@@ -101,6 +102,16 @@ def test_late_days_that_are_as_they_were_make_no_version(source, tmp_path):
     rules = Options(rules=QualityRules(max_quarantined=0.5))
     assert ingest_all(store, spec, rules).snapshot == made.snapshot
     assert len(source.versions(store)) == 2
+
+
+def test_all_read_again_and_found_the_same_makes_no_version(source, tmp_path):
+    store = tmp_path / "a.zarr"
+    made = ingest_all(store, source())
+    again = ingest_all(store, source(), Options(full=True))
+    assert again.plan.reasons == {"revised": 70}
+    assert (again.snapshot, again.changed) == (made.snapshot, 0)
+    assert len(source.versions(store)) == 1
+    assert Repository.open(store).raw.list_branches() == {"main"}
 
 
 @pytest.mark.parametrize(
@@ -184,3 +195,22 @@ def test_a_place_for_no_store(source, tmp_path):
     with pytest.raises(InputError, match="file: not a store that `thalweg ingest` made"):
         Ingest(tmp_path / "file", source(), Options())  # for the plan alone
     assert (tmp_path / "file").read_text() == ""
+
+
+def test_the_difference_names_who_is_in_quarantine(source, tmp_path):
+    store = tmp_path / "a.zarr"
+    good = ingest_all(store, source()).snapshot
+    ingest_all(store, source(revised={"s001": -9.0}))
+    found = difference(Repository.open(store), good, "main")
+    assert (found.quarantined, found.released) == (["s001"], [])
+    assert (found.variables_added, found.attributes) == ([], {})
+    back = difference(Repository.open(store), "main", good)
+    assert (back.quarantined, back.released) == ([], ["s001"])
+
+
+def test_a_store_in_the_home_folder(source, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    ingest_all("~/a.zarr", source())
+    assert open_store(tmp_path / "home/a.zarr").sizes["site"] == 70
+    assert not (tmp_path / "~").exists()

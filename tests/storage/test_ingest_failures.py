@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from thalweg.storage import versions
 from thalweg.storage.errors import InputError, UnavailableError
 from thalweg.storage.ingest import partition, pipeline
 from thalweg.storage.ingest.failures import may_pass
@@ -124,7 +126,7 @@ def test_killed_with_two_processes(source, tmp_path):
     killed(store, spec, "reading-in-two-processes", little=0)
     with pytest.raises(InputError, match=r"no ingestion into this store was ever finished|no such store"):
         open_store(store)
-    done = len(Repository.open(store).draft(Ingest(store, spec, Options()).plan.key).done) - 1
+    done = len(Repository.open(store).draft(Ingest(store, spec, Options()).key).done) - 1
     assert done >= 1
     source.reads()
     ingest_all(store, spec)
@@ -188,7 +190,7 @@ def test_a_killed_worker_is_replaced(source, tmp_path, monkeypatch):
         def call(self, function, *arguments):
             calls.append(1)
             if len(calls) == 2:
-                next(iter(self._all)).process.kill()
+                os.kill(self._idle.queue[0].pid, signal.SIGKILL)
                 time.sleep(0.2)
             return super().call(function, *arguments)
 
@@ -327,6 +329,7 @@ def test_a_site_that_cannot_be_read_keeps_its_values(camels, tmp_path):
         assert row["severity"] == "warning"
         assert file.name in row["message"]
         assert row["message"].endswith("its values are those of the version before")
+    assert len(versions.log(Repository.open(store))) == 2  # nights without news do not fill the log
     file.write_text(whole)
     ingest_all(store, spec)
     assert not (quality_report(store)["check"] == "unreadable").any()
@@ -336,7 +339,72 @@ def test_nothing_is_left_of_the_workers(source, tmp_path, monkeypatch):
     monkeypatch.setattr("thalweg.storage.ingest.plan.LITTLE_BYTES", 0)
     with Ingest(tmp_path / "a.zarr", source(SITES), Options(workers=2)) as ingest:
         ingest.start()
-        ids = [process.process.pid for process in ingest._workers._all]
+        for each in ingest.pending[:2]:
+            ingest.run(each)
+        workers = ingest._workers
+        ids = [each.process.pid for each in workers._nurseries] + [each.pid for each in workers._idle.queue]
+        assert len(ids) == 3
         assert all(Path(f"/proc/{each}").exists() for each in ids)
     assert not any(Path(f"/proc/{each}").exists() for each in ids)
     assert os.getpid() not in ids
+
+
+def test_attributes_that_are_revised_after_a_kill_before_any_partition(camels, tmp_path):
+    """The draft that was left holds the attributes of before, and must not be taken up."""
+    store, spec = tmp_path / "a.zarr", {"kind": "camels_us", "path": str(camels)}
+    with Ingest(store, spec, Options()) as killed:
+        killed.start()
+    file = camels / "camels_attributes_v2.0/camels_topo.txt"
+    table = pd.read_csv(file, sep=";", dtype=str)
+    table["elev_mean"] = "4321"
+    table.to_csv(file, sep=";", index=False)
+    ingest_all(store, spec)
+    assert (open_store(store)["elev_mean"] == 4321).all()
+
+
+def test_a_spec_that_is_put_right_after_a_refusal(tmp_path):
+    """What was read in the wrong unit is not taken up: neither refused again, nor published."""
+    days = pd.date_range("2001-01-01", periods=400).strftime("%Y-%m-%d")
+    (tmp_path / "stations.csv").write_text("site,latitude,longitude,area\na,46,7,100\n")
+    table = pd.DataFrame({"date": days, "rain": np.arange(400) % 9, "q": 1000.0 + np.arange(400)})
+    table.to_csv(tmp_path / "a.csv", index=False)
+
+    def spec(units):
+        variables = {"precipitation": {"column": "rain", "units": "mm"}}
+        variables["discharge"] = {"column": "q", "units": units}
+        files = {"path": f"{tmp_path}/{{site}}.csv", "stations": f"{tmp_path}/stations.csv"}
+        return {"kind": "csv_stations", **files, "variables": variables}
+
+    store = tmp_path / "store.zarr"
+    with pytest.raises(InputError, match="discharge is outside"):
+        ingest_all(store, spec("m3/s"))
+    with Ingest(store, spec("gallon/s"), Options()) as killed:  # another guess, killed before its end
+        killed.start()
+        killed.run(killed.plan.partitions[0])
+    ingest_all(store, spec("L/s"))
+    assert open_store(store)["discharge"].values[0, 0] == pytest.approx(1.0 * 86.4 / 100)
+
+
+def test_attributes_are_not_lost(camels, tmp_path):
+    """Neither with a table that was cut off, nor with those that a file tells that cannot be read."""
+    store, spec = tmp_path / "a.zarr", {"kind": "camels_us", "path": str(camels)}
+    old = ingest_all(store, spec)
+    area = open_store(store)["area"].values
+    file = camels / "camels_attributes_v2.0/camels_soil.txt"
+    whole = file.read_text()
+    file.write_text("".join(line for line in whole.splitlines(keepends=True) if "02046000" not in line))
+    with pytest.raises(InputError, match=r"got shorter: attribute .* of site camels_02046000 is gone"):
+        ingest_all(store, spec)
+    header, *rows = whole.splitlines()
+    file.write_text("\n".join([header.rpartition(";")[0], *(row.rpartition(";")[0] for row in rows)]) + "\n")
+    with pytest.raises(InputError, match=r"got shorter: attribute .* of site camels_.* is gone"):
+        ingest_all(store, spec)
+    file.write_text(whole)
+    assert open_store(store).attrs["snapshot"] == old.snapshot
+    forcing = next(camels.glob("basin_mean_forcing/*/*/02046000*"))
+    whole = forcing.read_text()
+    forcing.write_text(whole.split("\n", 1)[1])  # without its area
+    ingest_all(store, spec)
+    np.testing.assert_array_equal(open_store(store)["area"], area)
+    report = quality_report(store)
+    assert report[report["check"] == "unreadable"]["site"].tolist() == ["camels_02046000"]

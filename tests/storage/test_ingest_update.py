@@ -61,8 +61,18 @@ def test_late_days_are_read_again_whatever_the_stamps_say():
 
 def test_earlier_days_move_every_place_in_the_store():
     earlier = date(1999, 1, 1)
-    found = changes(catalog(first=earlier, a="1", b="1"), known(b="1", a="1"))
-    assert found == [Change("b", "new", earlier, LAST), Change("a", "new", earlier, LAST)]
+    found = changes(catalog(first=earlier, a="1", b="1", c="1"), known(b="1", a="1"))
+    assert found == [
+        Change("b", "revised", earlier, LAST),
+        Change("a", "revised", earlier, LAST),
+        Change("c", "new", earlier, LAST),
+    ]
+
+
+def test_more_late_days_than_the_store_has():
+    for many in (1096, 10**8):
+        found = changes(catalog(a="1"), known(a="1"), late_days=many)
+        assert found == [Change("a", "late", FIRST, LAST)]
 
 
 def test_everything_on_request():

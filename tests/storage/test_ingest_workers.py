@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -58,19 +59,47 @@ def test_a_killed_worker_is_named_and_replaced():
         assert workers.call(pow, 2) == 4
 
 
+def test_all_processes_may_be_killed():
+    """Also the one that others are copies of: a new one takes its place."""
+    with Processes(2, count=2) as workers:
+        before = {workers.call(_process), workers.call(_process)}
+        workers._nurseries[0].process.kill()
+        workers._nurseries[0].process.wait()
+        for _ in range(2):
+            with pytest.raises(WorkerDiedError):
+                workers.call(_kill)
+        assert workers.call(_process) not in before
+    deadline = time.monotonic() + 20
+    while any(map(_alive, before)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(_alive, before))
+
+
+def test_an_end_does_not_wait_for_work():
+    with Processes(60.0, count=1) as workers, ThreadPoolExecutor(1) as pool:
+        assert workers.call(abs) == 60.0
+        sleeping = pool.submit(workers.call, time.sleep)
+        time.sleep(0.2)
+        begun = time.monotonic()
+        workers.__exit__(None, None, None)
+        with pytest.raises(WorkerDiedError):
+            sleeping.result()
+        assert time.monotonic() - begun < 20
+
+
 def test_workers_leave_with_their_parent():
     code = """
 import os
 from thalweg.storage.ingest.workers import Processes
 workers = Processes(2, count=1)  # in a script without a __main__ guard
-print(workers.call(pow, 4), [process.process.pid for process in workers._all][0], flush=True)
+print(workers.call(pow, 4), workers._idle.queue[0].pid, workers._nurseries[0].process.pid, flush=True)
 os.kill(os.getpid(), 9)
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    child, deadline = int(found.stdout.split()[1]), time.monotonic() + 20
-    while _alive(child) and time.monotonic() < deadline:
+    children, deadline = [int(pid) for pid in found.stdout.split()[1:]], time.monotonic() + 20
+    while any(map(_alive, children)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not _alive(child)
+    assert not any(map(_alive, children))
 
 
 def _alive(process):

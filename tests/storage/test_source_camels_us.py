@@ -102,6 +102,14 @@ def replace_in_forcing(old, new):
     return lambda root: (root / FORCING).write_text((root / FORCING).read_text().replace(old, new))
 
 
+def rewrite_topography(change):
+    def rewrite(root):
+        file = root / "camels_attributes_v2.0/camels_topo.txt"
+        file.write_bytes(change(file.read_bytes()))
+
+    return rewrite
+
+
 @pytest.mark.parametrize(
     ("change", "options", "message"),
     [
@@ -122,6 +130,23 @@ def replace_in_forcing(old, new):
             {},
             "camels_soil.txt: no such file",
         ),
+        (
+            rewrite_topography(lambda text: text.replace(b"gauge_id", b"gauge")),
+            {},
+            r"camels_topo\.txt: no column 'gauge_id'; it has gauge, gauge_lat",
+        ),
+        (
+            rewrite_topography(lambda text: text + text.splitlines()[1] + b"\n"),
+            {},
+            r"camels_topo\.txt: \d+ occurs twice",
+        ),
+        (
+            rewrite_topography(lambda text: text.splitlines()[0] + b"\n"),
+            {},
+            r"camels_topo\.txt: no rows under the header",
+        ),
+        (rewrite_topography(lambda text: b""), {}, r"camels_topo\.txt: cannot be read as a table: No col"),
+        (rewrite_topography(lambda text: text + b"\xff"), {}, r"camels_topo\.txt: cannot be read.*utf-8"),
         (
             lambda root: (root / "usgs_streamflow").rename(root / "flow"),
             {},

@@ -7,7 +7,7 @@ import xarray as xr
 
 from thalweg.storage.attributes import attribute_names, default_attributes
 from thalweg.storage.errors import InputError
-from thalweg.storage.sources import read_source
+from thalweg.storage.sources import SourceChanged, read_source
 
 BASIN = "timeseries/netcdf/camels/camels_01013500.nc"
 
@@ -70,6 +70,10 @@ def test_csv_gives_the_same_as_netcdf(caravan):
             dataset.to_dataframe().to_csv(target / f"{file.stem}.csv")
         file.unlink()
     xr.testing.assert_allclose(read(caravan), expected)
+    last = target / "camels_01022500.csv"
+    last.write_text(last.read_text().rstrip("\n")[:-1])  # the last value lost a digit
+    with pytest.raises(SourceChanged, match=rf"{last.name}: the last line has no end, so .* cut off"):
+        read(caravan)
 
 
 def test_chosen_sites_from_a_list_and_a_file(caravan, tmp_path):

@@ -134,6 +134,10 @@ def test_year_month_and_day_in_columns(spec, tmp_path):
     (tmp_path / "alp.csv").write_text("y,m,d,rain,temp,q\n2000,2,28,1,1,1\n2000,13,1,1,1,1\n2000,3,2,1,1,1\n")
     with pytest.raises(InputError, match=r"alp\.csv: line 3: 13 is no month"):
         read_source({**spec, "time": ["y", "m", "d"]})
+    # 29 February of a year that has none is not the first of March
+    (tmp_path / "alp.csv").write_text("y,m,d,rain,temp,q\n2001,2,28,1,1,1\n2001,2,29,1,1,1\n2001,3,2,1,1,1\n")
+    with pytest.raises(InputError, match=r"alp\.csv: line 3: 2001-2-29 is no date"):
+        read_source({**spec, "time": ["y", "m", "d"]})
 
 
 def test_hours_become_days_where_an_aggregation_is_asked_for(spec, tmp_path):
@@ -253,6 +257,10 @@ def test_rows_outside_of_the_first_and_last_are_not_lost_silently(spec, tmp_path
         ({"long": {"name": "what", "value": "x"}}, "unknown key in 'long' .*'name'"),
         ({"path": "nowhere/{site}.csv"}, "nowhere/alp.csv: no such file"),
         ({"path": "nowhere.csv"}, "nowhere.csv: no such file"),
+        ({"delimiter": ";;"}, "'delimiter' is ';;'; one character is needed"),
+        ({"decimal": ""}, "'decimal' is ''; one character is needed"),
+        ({"skip_rows": "two"}, "'skip_rows' is 'two'; a number of lines"),
+        ({"time_format": 3}, "'time_format' is 3; write it as"),
         ({"sites": ["alb"]}, "site 'alb': no row in"),
         ({"stations": "none.csv"}, "none.csv: no such file"),
         ({"potential_evapotranspiration": "hargreaves"}, "hargreaves needs temperature_min"),
@@ -273,3 +281,65 @@ def test_a_site_without_rows_is_named(spec, tmp_path):
     series("alp").assign(station="alp").to_csv(tmp_path / "all.csv")
     with pytest.raises(InputError, match=r"all\.csv: no rows or column of site 'jura'"):
         read_source({**spec, "path": f"{tmp_path}/all.csv", "site": "station"})
+
+
+def test_an_area_that_is_no_number_is_named_with_its_line(spec, stations):
+    stations.write_text('site,latitude,longitude,area\njura,47.2,7.1,50\nalp,46.5,8.5,"1,5"\n')
+    with pytest.raises(InputError, match=r"stations\.csv: line 3, column 'area': '1,5'; km2 are needed"):
+        read_source(spec)
+
+
+def test_spaces_around_names_of_sites_lose_no_rows(spec, tmp_path):
+    expected = read_source(spec)
+    both = pd.concat([series(site).assign(station=site) for site in SITES])
+    both.iloc[2:4, -1] = " alp "
+    both.to_csv(tmp_path / "all.csv")
+    together = {**spec, "path": f"{tmp_path}/all.csv", "site": "station"}
+    xr.testing.assert_equal(read_source(together), expected)
+    both.iloc[4, -1] = None
+    both.to_csv(tmp_path / "all.csv")
+    with pytest.raises(InputError, match=r"all\.csv: line 6, column 'station': no name of a site"):
+        read_source(together)
+
+
+def test_what_cannot_be_a_table_of_days(spec, tmp_path):
+    """Each is the problem of one site, with its file; the other is read."""
+    good = (tmp_path / "alp.csv").read_bytes()
+    wrong = {
+        "is no text in UTF-8": good.replace(b"q\n", b"q,H\xf6he\n", 1),
+        "column 'rain' is there 2 times": good.replace(b"temp", b"rain", 1),
+        "the day 9999-12-31 is none from 1678-01-01 to 2261-12-31": good.replace(
+            b"2000-03-03", b"9999-12-31"
+        ),
+        "the day 0200-02-27 is none from": good.replace(b"2000-02-27", b"0200-02-27"),
+    }
+    for message, content in wrong.items():
+        (tmp_path / "alp.csv").write_bytes(content)
+        source = find_source(spec)
+        catalog = source.catalog()
+        problems = source.read(catalog.sites, catalog.first, catalog.last).attrs["problems"]
+        assert [(each["check"], each["site"]) for each in problems] == [("unreadable", "alp")]
+        assert f"alp.csv: {message}" in problems[0]["message"]
+
+
+def test_a_last_line_without_an_end_is_noted(spec, tmp_path):
+    """A copy that stopped between two digits looks like any other number."""
+    expected = read_source(spec)
+    whole = (tmp_path / "alp.csv").read_text()
+    (tmp_path / "alp.csv").write_text(whole.rstrip("\n"))
+    source = find_source(spec)
+    catalog = source.catalog()
+    finding = check_quality(source.read(catalog.sites, catalog.first, catalog.last)).iloc[0]
+    assert (finding["severity"], finding["check"], finding["site"]) == ("warning", "unfinished", "alp")
+    assert str(finding["first_day"])[:10] == "2000-03-03"
+    xr.testing.assert_equal(read_source(spec), expected)  # it may be whole all the same
+
+
+def test_a_path_with_a_semicolon(spec, tmp_path):
+    folder = tmp_path / "a; b"
+    folder.mkdir()
+    for site in SITES:
+        series(site).to_csv(folder / f"{site}.csv")
+    xr.testing.assert_equal(
+        read_source({**spec, "path": f"{folder}/{{site}}.csv"}).drop_attrs(), read_source(spec).drop_attrs()
+    )

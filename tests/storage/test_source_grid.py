@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thalweg.storage.errors import InputError
+from thalweg.storage.ingest.pipeline import ingest_all
 from thalweg.storage.quality import check_quality
 from thalweg.storage.sources import SourceChanged, find_source, read_source
 from thalweg.storage.sources.grid_space import Grid2d, site_weights
+from thalweg.storage.store import open_store
 
 LATITUDE, LONGITUDE = np.array([50.0, 49.0, 48.0, 47.0]), np.array([6.0, 7.0, 8.0, 9.0, 10.0])
 
@@ -441,6 +443,7 @@ def test_wrong_stations(read, stations, rows, method, message):
         ("site,latitude,longitude,weight\na,50,6,1", "no weights above 0 for site 'b'"),
         ("site,latitude,longitude,weight\na,50,6,-1", "line 2, column 'weight': -1 is no weight"),
         ("site,latitude,longitude\na,50,6", "no column 'weight'"),
+        ("", r"w\.csv: cannot be read as a table: No columns"),
     ],
 )
 def test_wrong_weights(read, tmp_path, text, message):
@@ -464,3 +467,18 @@ def test_files_that_overlap_or_differ(tmp_path, stations):
     (tmp_path / "b.nc").write_text("not netCDF")
     with pytest.raises(InputError, match=r"b\.nc: cannot be read as netCDF or Zarr"):
         read_source(spec)
+
+
+def test_a_list_of_files_makes_a_store_and_may_get_longer(tmp_path, stations):
+    rain = xr.Dataset({"rain": field(pd.date_range("2000-01-01", periods=6), "mm/day", np.arange(6.0))})
+    files = [str(tmp_path / name) for name in ("first.nc", "second.nc")]
+    rain.isel(time=slice(0, 4)).to_netcdf(files[0], engine="h5netcdf")
+    rain.isel(time=slice(4, 6)).to_netcdf(files[1], engine="h5netcdf")
+    spec = {"kind": "grid", "variables": {"precipitation": "rain"}, "stations": stations}
+    store = tmp_path / "a.zarr"
+    ingest_all(store, {**spec, "path": files[0]})
+    ingest_all(store, {**spec, "path": files[:1]})
+    assert ingest_all(store, {**spec, "path": files}).plan.reasons == {"appended": 2}
+    assert open_store(store)["precipitation"].values[0].tolist() == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(InputError, match=r"made from .* is asked for"):
+        ingest_all(store, {**spec, "path": files[1:]})

@@ -84,8 +84,11 @@ def test_tags(three):
     assert versions.tag(repository, "first", "first") == content_hash(datasets[0])
     with pytest.raises(InputError, match="tag first is there; tags are never moved"):
         versions.tag(repository, "first")
-    for name in ("main", "a b", "", "../x"):
+    for name in ("a b", "", "../x", "x" * 300):
         with pytest.raises(InputError, match="letters, digits"):
+            versions.tag(repository, name)
+    for name in ("main", "rolled-back-x"):  # the log would not show the second
+        with pytest.raises(InputError, match="a name of our own"):
             versions.tag(repository, name)
 
 
