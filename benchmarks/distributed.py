@@ -1,9 +1,10 @@
 """Cells on a cluster: side by side, after the loss of a node, and on many workers.
 
-    python benchmarks/distributed.py [--only search parallel loss scaling]
+    python benchmarks/distributed.py [--only search parallel workers loss scaling]
 
 ``search`` compares a search with bare Ray Tune (see distributed_search.py). ``parallel`` trains the same
-four models one after the other and two at a time, with one thread each. ``loss`` takes a node away at half
+four models one after the other and two at a time, with one thread each. ``workers`` trains one model with one
+worker and with two, in turn, with one thread each. ``loss`` takes a node away at half
 time and counts the epochs that are done twice. ``scaling`` sleeps in place of computing, on up to 64 logical
 workers: what is measured is what it costs to hand out the work and to take it up.
 """
@@ -28,7 +29,7 @@ from typing import Any
 from machine import describe_machine
 
 HERE = Path(__file__).parent
-SECTIONS = ("search", "parallel", "loss", "scaling")
+SECTIONS = ("search", "parallel", "workers", "loss", "scaling")
 ROUNDS = 3
 EPOCHS, EPOCH_SECONDS = 20, 0.5  # of a cell whose node is lost
 WORKERS, SLEEP_SECONDS, TURNS = (1, 4, 16, 64), 5.0, 2
@@ -74,31 +75,13 @@ def jobs(names: Sequence[str], folder: Path, resources: Any, **content: Any) -> 
 
 def parallel(scratch: Path) -> None:
     """Train four models with one worker and with two."""
-    from thalweg.flows.check import check
     from thalweg.flows.cluster import cluster
     from thalweg.flows.experiment import override
     from thalweg.flows.experiment_view import total_cost
     from thalweg.flows.matrix import run_jobs
     from thalweg.flows.plan import cells_of, make_jobs
-    from thalweg.storage.store import ingest
 
-    ingest(scratch / "twin.zarr", SITES)
-    (scratch / "experiment.yaml").write_text(
-        json.dumps(
-            {
-                "name": "parallel",
-                "data": {"store": str(scratch / "twin.zarr")},
-                "splits": [
-                    {"kind": "temporal", "train": ["2000-01-01", "2005-12-31"],
-                     "test": ["2006-01-01", "2006-12-31"]}
-                ],
-                "models": {"lstm": {"kind": "lstm", "hidden": 64}},
-                "training": {"epochs": 4, "seeds": [1, 2, 3, 4], "warmup": 90},
-            }
-        )
-    )  # fmt: skip
-    checked = check(scratch / "experiment.yaml")
-    checked.raise_problems()
+    checked = small_experiment(scratch, seeds=[1, 2, 3, 4])
     times: dict[int, list[float]] = {1: [], 2: []}
     computed: dict[int, list[float]] = {1: [], 2: []}
     with cluster():
@@ -119,6 +102,66 @@ def parallel(scratch: Path) -> None:
     one, two = (statistics.median(seconds) for seconds in computed.values())
     show("their CPU time, one at a time", one, "s")
     show("their CPU time, two at a time", two, "s", f"{two / one:.2f} times as much")
+
+
+def small_experiment(scratch: Path, **training: Any) -> Any:
+    """Make a store, and an experiment of a network on it; gives its check."""
+    from thalweg.flows.check import check
+    from thalweg.storage.store import ingest
+
+    ingest(scratch / "twin.zarr", SITES)
+    (scratch / "experiment.yaml").write_text(
+        json.dumps(
+            {
+                "name": "small",
+                "data": {"store": str(scratch / "twin.zarr")},
+                "splits": [
+                    {"kind": "temporal", "train": ["2000-01-01", "2005-12-31"],
+                     "test": ["2006-01-01", "2006-12-31"]}
+                ],
+                "models": {"lstm": {"kind": "lstm", "hidden": 64}},
+                "training": {"epochs": 4, "warmup": 90, **training},
+            }
+        )
+    )  # fmt: skip
+    checked = check(scratch / "experiment.yaml")
+    checked.raise_problems()
+    return checked
+
+
+def workers(scratch: Path) -> None:
+    """Train one model with one worker and with two."""
+    from thalweg.flows.cluster import cluster
+    from thalweg.flows.experiment import override
+    from thalweg.flows.matrix import run_jobs
+    from thalweg.flows.plan import cells_of, make_jobs
+    from thalweg.storage.results import Run
+
+    checked = small_experiment(scratch, epochs=6)
+    trained: dict[int, list[float]] = {1: [], 2: []}
+    around: dict[int, list[float]] = {1: [], 2: []}
+    losses: dict[int, float] = {}
+    with cluster():
+        for number in range(ROUNDS):
+            for count in trained:
+                changes = {"resources.workers_per_model": count, "models.lstm.dropout": 0.0}
+                experiment = override(checked.experiment, changes)
+                made = make_jobs(cells_of(experiment, checked.folds), scratch / f"runs-{count}-{number}", "")
+                begun = time.perf_counter()
+                run_jobs(made, experiment.resources)
+                assert made[0].state == "done", made[0].message
+                history = Run(made[0].folder).history()
+                # the first epoch compiles and meets the other worker
+                trained[count].append(history["seconds"].iloc[1:].mean())
+                around[count].append(time.perf_counter() - begun - history["seconds"].sum())
+                losses[count] = history["loss"].iloc[-1]
+    one, two = (statistics.median(seconds) for seconds in trained.values())
+    show("an epoch of one model, one worker", one, "s")
+    show("an epoch of one model, two workers", two, "s", f"{one / two:.2f} times as fast")
+    one, two = (statistics.median(seconds) for seconds in around.values())
+    show("all that is not training, one worker", one, "s")
+    show("all that is not training, two workers", two, "s")
+    show("difference of the last loss", abs(losses[1] / losses[2] - 1), "of it")
 
 
 def loss(scratch: Path) -> None:

@@ -14,17 +14,20 @@ from thalweg.flows.building import build_model
 from thalweg.flows.cell_spec import Cell
 from thalweg.flows.experiment import FLOORS, ClimatologyModel, PersistenceModel
 from thalweg.flows.fingerprint import configuration
-from thalweg.flows.ledger import Meter
+from thalweg.flows.ledger import Cost, Gauge, Meter
 from thalweg.flows.manifest import describe
 from thalweg.flows.memory import gradient_budget
-from thalweg.flows.outcome import write_floor, write_trained
+from thalweg.flows.outcome import Dropout, write_floor, write_trained
 from thalweg.flows.prediction import validation_score
 from thalweg.flows.preparation import Preparation
 from thalweg.flows.worker import reason
 from thalweg.models.checkpoint import remove_checkpoint, save_atomically
+from thalweg.models.descent import TrainingOptions
 from thalweg.models.engine import set_memory_budget
+from thalweg.models.group import Group
 from thalweg.models.model import Model
-from thalweg.models.training import Epoch, Trainer, TrainingOptions
+from thalweg.models.training import Epoch, Trainer
+from thalweg.models.training_data import SharedData, StreamedData, TrainingData
 from thalweg.storage import looks
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import append_history, write_manifest, write_status
@@ -41,6 +44,8 @@ LATELY = 5  # epochs from which the time left is told
 def run_cell(cell: Cell, folder: Path, on_progress: OnEpoch | None = None) -> dict[str, Any]:
     """Train, test and write the run folder; goes on from a checkpoint in it.
 
+    Where several workers train the model, process 0 of them does so; the others help it to train.
+
     Returns
     -------
     dict : the final status.
@@ -50,6 +55,9 @@ def run_cell(cell: Cell, folder: Path, on_progress: OnEpoch | None = None) -> di
     InputError
         When the experiment and the store do not fit; the status says ``failed`` and why.
     """
+    group = Group.current()
+    if group.rank:
+        return _help(cell, group)
     folder.mkdir(parents=True, exist_ok=True)
     status = _Status(folder)
     with Meter(folder, cell.experiment.resources.gpus_per_worker) as meter:
@@ -66,6 +74,17 @@ def run_cell(cell: Cell, folder: Path, on_progress: OnEpoch | None = None) -> di
     return done
 
 
+def _help(cell: Cell, group: Group) -> dict[str, Any]:
+    """Train along with process 0 of the group, and tell it after every epoch what that took."""
+    gauge = Gauge(cell.experiment.resources.gpus_per_worker)
+
+    def report(epoch: Epoch) -> None:
+        group.collect(gauge.read(Cost()))
+
+    make_trainer(cell, prepare(cell), None).fit(report)
+    return {}
+
+
 def _run(cell: Cell, folder: Path, status: _Status, meter: Meter, on_progress: OnEpoch | None) -> None:
     prepared = prepare(cell)
     write_manifest(folder, describe(cell, prepared))
@@ -77,8 +96,13 @@ def _run(cell: Cell, folder: Path, status: _Status, meter: Meter, on_progress: O
     status.set(message="testing", seconds_left=None)
     started = time.perf_counter()
     _count_score(cell, folder)
-    write_trained(model, prepared, folder)
+    write_trained(model, prepared, folder, _dropout(cell))
     status.seconds["evaluate"] = time.perf_counter() - started
+
+
+def _dropout(cell: Cell) -> Dropout | None:
+    members = getattr(cell.experiment.models[cell.model], "mc_dropout", None)
+    return None if members is None else Dropout(members, cell.seed)
 
 
 def _count_score(cell: Cell, folder: Path) -> None:
@@ -94,6 +118,8 @@ def _count_score(cell: Cell, folder: Path) -> None:
 
 def train_cell(cell: Cell, folder: Path | None, on_epoch: OnEpoch | None = None) -> dict[str, float]:
     """Train alone, with checkpoints in ``folder`` when it is given: what a search repeats.
+
+    Where several workers train the model, all of them call this; what ``on_epoch`` gives counts in process 0.
 
     Parameters
     ----------
@@ -117,7 +143,7 @@ def train_cell(cell: Cell, folder: Path | None, on_epoch: OnEpoch | None = None)
     measures = {"parameters": float(sum(values.numel() for values in trained))}
     search = cell.experiment.search
     if search is not None and "gap" in search.objectives:
-        trained_on = validation_score(trainer.model, prepared.training_records())
+        trained_on = validation_score(trainer.model, prepared.training_records(share=True), prepared.group)
         measures["gap"] = trained_on - history.best_score
     return measures
 
@@ -132,7 +158,14 @@ def prepare(cell: Cell) -> Preparation:
     set_memory_budget(gradient_budget(device, resources))
     dataset = open_store(store, cell.snapshot)
     version = str(dataset.attrs["snapshot"])
-    return Preparation(dataset, cell.experiment, cell.fold, device, lambda: stored_statistics(store, version))
+    return Preparation(
+        dataset,
+        cell.experiment,
+        cell.fold,
+        device,
+        lambda: stored_statistics(store, version),
+        Group.current(),
+    )
 
 
 def make_trainer(cell: Cell, prepared: Preparation, checkpoint: Path | None) -> Trainer:
@@ -145,30 +178,42 @@ def make_trainer(cell: Cell, prepared: Preparation, checkpoint: Path | None) -> 
     """
     training = cell.experiment.training_for(cell.model)
     data = prepared.training(training.warmup, training.window)
-    spec = cell.experiment.models[cell.model]
-    assert not isinstance(spec, ClimatologyModel | PersistenceModel)  # floors are not trained
     try:
-        model = build_model(
-            spec,
-            attributes=data.attributes,
-            donors=data.donors,
-            forcings=prepared.forcings,
-            target=prepared.target,
-            scale=float(data.deviation.mean()),
-            seed=cell.seed,
-        ).to(prepared.device)
-        validation = prepared.validation()
+        model = make_model(cell, prepared, data)
+        validation, group = prepared.validation(share=True), prepared.group
         options = {field.name: getattr(training, field.name) for field in fields(TrainingOptions)}
         return Trainer(
             model,
             data,
             TrainingOptions(**options),
             seed=cell.seed,
-            validate=None if validation is None else lambda model: validation_score(model, validation),
+            validate=None if validation is None else lambda model: validation_score(model, validation, group),
             checkpoint=checkpoint,
+            group=group,
         )
     except ValueError as error:
         raise InputError(f"model {cell.model!r}, split {cell.fold.split!r}: {error}") from error
+
+
+def make_model(cell: Cell, prepared: Preparation, data: TrainingData | SharedData | StreamedData) -> Model:
+    """Build the model with its first weights.
+
+    Raises
+    ------
+    ValueError
+        When the model does not fit the data.
+    """
+    spec = cell.experiment.models[cell.model]
+    assert not isinstance(spec, ClimatologyModel | PersistenceModel)  # floors are not trained
+    return build_model(
+        spec,
+        attributes=data.attributes,
+        donors=data.donors,
+        forcings=prepared.forcings,
+        target=prepared.target,
+        scale=float(data.deviation.mean()),
+        seed=cell.seed,
+    ).to(prepared.device)
 
 
 def _train(
@@ -187,6 +232,9 @@ def _train(
         row = asdict(epoch)
         append_history(folder, row)
         meter.count(epoch.samples, epoch.seconds, epoch.waiting)
+        meter.helpers = prepared.group.collect(Cost())[1:]
+        if meter.superseded:  # among several workers this is no thread that a signal reaches
+            raise KeyboardInterrupt("another attempt has taken the run over")
         status.trained(epoch, trainer.history.epochs)
         return on_progress(row) if on_progress else None
 

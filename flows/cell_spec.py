@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from thalweg.flows.experiment import Experiment
+from thalweg.flows.experiment import FLOORS, Experiment
 from thalweg.storage.splits import Fold
 
 
@@ -22,3 +22,9 @@ class Cell:
     fold: Fold
     seed: int
     snapshot: str | None = None
+
+    @property
+    def workers(self) -> int:
+        """How many workers it has; a floor, where nothing is trained, has one."""
+        floor = self.experiment.models[self.model].kind in FLOORS
+        return 1 if floor else self.experiment.resources.workers_per_model

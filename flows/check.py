@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -11,6 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.flows import specfile
+from thalweg.flows.check_training import (
+    Problem,
+    resource_problems,
+    share_problems,
+    training_problems,
+)
 from thalweg.flows.experiment import (
     FLOORS,
     CalibratedModel,
@@ -19,6 +24,7 @@ from thalweg.flows.experiment import (
     load_experiment,
     override,
 )
+from thalweg.flows.head_spec import Conformal
 from thalweg.flows.names import nearest
 from thalweg.flows.split_spec import AnotherStoreSplit
 from thalweg.storage.errors import InputError
@@ -77,14 +83,14 @@ def check(path: str | Path, changes: Mapping[str, Any] | None = None, *, elsewhe
     return result
 
 
-Problem = tuple[Sequence[str | int], str]
-
-
 def _found(experiment: Experiment, result: Check) -> Iterator[Problem]:
     yield from _search_problems(experiment)
+    yield from _ingest_problems(experiment)
     if not result.elsewhere:
-        yield from _resource_problems(experiment)
+        yield from resource_problems(experiment)
+    yield from training_problems(experiment)
     yield from _process_problems(experiment)
+    yield from _conformal_problems(experiment)
     from thalweg.storage.errors import UnavailableError
     from thalweg.storage.store import has_store, open_store
 
@@ -105,7 +111,19 @@ def _found(experiment: Experiment, result: Check) -> Iterator[Problem]:
         yield from outside
         if not outside:
             yield from _fold_problems(experiment, place, result.dataset, result.folds)
+    yield from share_problems(experiment, result.folds)
     yield from _tried_problems(experiment, result)
+
+
+def _ingest_problems(experiment: Experiment) -> Iterator[Problem]:
+    from thalweg.flows.ingestion import Spec, options_of
+
+    data = experiment.data
+    for key, given in (("quality", data.quality), ("ingest", data.ingest)):
+        try:
+            options_of(Spec(data.store, {}, **{key: given}))
+        except InputError as error:
+            yield ("data", key), str(error).removeprefix(f"{key}: ")
 
 
 def _source_problems(experiment: Experiment) -> Iterator[Problem]:
@@ -140,12 +158,6 @@ def _other_source(experiment: Experiment, dataset: xr.Dataset) -> Iterator[Probl
         )
 
 
-def _resource_problems(experiment: Experiment) -> Iterator[Problem]:
-    wanted, there = experiment.resources.cpus_per_worker, os.cpu_count()
-    if there and wanted > there and not os.environ.get("RAY_ADDRESS"):
-        yield ("resources", "cpus_per_worker"), f"{wanted:g} are more than this machine has, {there}"
-
-
 def _process_problems(experiment: Experiment) -> Iterator[Problem]:
     from thalweg.flows.derived import missing_forcings
     from thalweg.models.process_check import check_step
@@ -177,6 +189,20 @@ def _process_problems(experiment: Experiment) -> Iterator[Problem]:
             )
         if model.routing and experiment.data.target != "discharge":
             yield ("models", name, "routing"), "only discharge is routed to the gauge: leave it out"
+
+
+def _conformal_problems(experiment: Experiment) -> Iterator[Problem]:
+    """Tell when intervals are asked for and no split has a part to calibrate them on."""
+    keys = ("validate_", "validate_share")
+    if any(getattr(split, key, None) for split in experiment.splits for key in keys):
+        return
+    for name, model in experiment.models.items():
+        if getattr(model, "conformal", Conformal()) != Conformal():
+            yield (
+                ("models", name, "conformal"),
+                "is calibrated on a validation part, which no split has: give one `validate` or "
+                "`validate_share`",
+            )
 
 
 def _variable_problems(experiment: Experiment, dataset: xr.Dataset) -> Iterator[Problem]:

@@ -145,7 +145,7 @@ def _start(**options: Any) -> None:
 
 
 def check_fits(resources: Resources) -> int:
-    """Give how many workers fit at once.
+    """Give how many runs fit at once.
 
     Raises
     ------
@@ -155,9 +155,14 @@ def check_fits(resources: Resources) -> int:
     if resources.gpus_per_worker > 1 and resources.gpus_per_worker % 1:
         raise InputError(f"resources.gpus_per_worker: {resources.gpus_per_worker:g}: must be whole above 1")
     nodes = _nodes()
-    fitting = room(resources, nodes)
-    if fitting:
-        return fitting
+    workers = _workers(resources, nodes)
+    if workers >= resources.workers_per_model:
+        return room(resources, nodes)
+    if workers:
+        raise InputError(
+            f"resources.workers_per_model: {resources.workers_per_model} wanted, but there is room "
+            f"for {workers}"
+        )
     for key, name, wanted in _wanted(resources):
         most = max((node.get(name, 0) for node in nodes), default=0)
         if wanted > most:
@@ -167,12 +172,19 @@ def check_fits(resources: Resources) -> int:
 
 
 def room(resources: Resources, nodes: Sequence[Mapping[str, float]] | None = None) -> int:
-    """Give how many workers fit on the nodes that are there now, at most ``resources.workers``.
+    """Give how many runs fit on the nodes that are there now, at most ``resources.workers``.
 
-    A worker is on one node, and a share of a GPU on one GPU.
+    Where fewer workers fit than a model is to have, one run goes on with those.
     """
+    workers = _workers(resources, _nodes() if nodes is None else nodes)
+    fitting = max(workers // resources.workers_per_model, min(workers, 1))
+    return min(fitting, resources.workers or fitting)
+
+
+def _workers(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> int:
+    """Give how many workers fit: each is on one node, and a share of a GPU on one GPU."""
     fitting = 0
-    for node in _nodes() if nodes is None else nodes:
+    for node in nodes:
         counts = []
         for _, name, wanted in _wanted(resources):
             if name == "GPU" and wanted < 1:
@@ -180,7 +192,7 @@ def room(resources: Resources, nodes: Sequence[Mapping[str, float]] | None = Non
             else:
                 counts.append(int(node.get(name, 0) / wanted + 1e-9))
         fitting += min(counts)
-    return min(fitting, resources.workers or fitting)
+    return fitting
 
 
 def _wanted(resources: Resources) -> list[tuple[str, str, float]]:

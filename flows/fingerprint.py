@@ -13,6 +13,10 @@ from pydantic import ValidationError
 
 from thalweg.flows.experiment import FLOORS, CalibratedModel, Experiment, HybridModel
 
+STORED = {"store", "source", "quality", "ingest"}  # of data: the snapshot says what came of them
+OPTIONAL = ("head", "mc_dropout")
+USUAL = {"precision": "float32", "accumulate": 1}  # of training
+
 
 def fingerprint(experiment: Experiment, model: str, split: str, fold: str, seed: int, snapshot: str) -> str:
     """Give the hash of all that determines a cell's result, except the software's version.
@@ -104,12 +108,15 @@ def changes(manifest: Mapping[str, Any], experiment: Experiment, model: str, sna
 def _content(
     experiment: Experiment, model: str, split: str, fold: str, seed: int, snapshot: str
 ) -> dict[str, Any]:
-    spec = experiment.models[model].model_dump(mode="json", exclude={"training"})
+    spec = experiment.models[model].model_dump(mode="json", exclude={"training", "conformal"})
+    # as if there were no such key: runs made before there was one are the same
+    spec = {key: value for key, value in spec.items() if value is not None or key not in OPTIONAL}
     saving = {"checkpoint_every", "checkpoint_seconds"}
     training = experiment.training_for(model).model_dump(mode="json", exclude={"seeds", *saving})
+    training = {key: value for key, value in training.items() if value != USUAL.get(key, ...)}
     by_label = {label: item.content(label) for item in experiment.splits for label in item.labels}
     return {
-        "data": experiment.data.model_dump(mode="json", exclude={"store", "source"}),
+        "data": experiment.data.model_dump(mode="json", exclude=STORED),
         "splits": {split: by_label[split]},
         "models": {model: spec},
         "training": None if experiment.models[model].kind in FLOORS else training,

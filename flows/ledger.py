@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -70,11 +70,31 @@ class Cost:
         return {**asdict(self), **rates}
 
 
+class Gauge:
+    """Measures what this process takes from now on."""
+
+    def __init__(self, gpus: float = 0.0) -> None:
+        self.gpus = gpus
+        self._begun = (time.perf_counter(), time.process_time(), traffic.bytes_read())
+        _forget_peaks()
+
+    def read(self, cost: Cost) -> Cost:
+        """Set what was taken so far."""
+        wall, cpu, read = self._begun
+        cost.wall_seconds = time.perf_counter() - wall
+        cost.cpu_seconds = time.process_time() - cpu
+        cost.gpu_seconds = self.gpus * cost.wall_seconds
+        cost.peak_memory, cost.peak_gpu_memory = _peak_memory(), _peak_gpu_memory()
+        cost.bytes_read = traffic.bytes_read() - read
+        return cost
+
+
 class Meter:
     """Measures one attempt at a run, as a context; a thread keeps the account in the folder meanwhile.
 
     Attributes
     ----------
+    helpers : what other workers that train the same model have told that they took so far.
     superseded : whether another attempt has taken the run over; the body is then interrupted.
     """
 
@@ -82,13 +102,13 @@ class Meter:
         self.folder, self.gpus, self.every = folder, gpus, every
         self.attempt = {"id": uuid.uuid4().hex[:12], "started": now(), "host": os.uname().nodename}
         self.cost = Cost(attempts=1)
+        self.helpers: Sequence[Cost] = ()
         self.superseded = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True, name="ledger")
 
     def __enter__(self) -> Meter:
-        self._begun = (time.perf_counter(), time.process_time(), traffic.bytes_read())
-        _forget_peaks()
+        self._gauge = Gauge(self.gpus)
         self._write([*_attempts(self.folder), self._entry()])
         self._thread.start()
         return self
@@ -122,14 +142,11 @@ class Meter:
         return True
 
     def _entry(self) -> dict[str, Any]:
-        wall, cpu, read = self._begun
-        cost = self.cost
-        cost.wall_seconds = time.perf_counter() - wall
-        cost.cpu_seconds = time.process_time() - cpu
-        cost.gpu_seconds = self.gpus * cost.wall_seconds
-        cost.peak_memory, cost.peak_gpu_memory = _peak_memory(), _peak_gpu_memory()
-        cost.bytes_read = traffic.bytes_read() - read
-        return {**self.attempt, **_rounded(cost)}
+        own = self._gauge.read(self.cost)
+        everything = total((own, *self.helpers))
+        # the others worked in the same time, and their windows were counted
+        everything.wall_seconds = own.wall_seconds
+        return {**self.attempt, **_rounded(everything)}
 
     def _write(self, attempts: list[dict[str, Any]]) -> None:
         content = {"total": total(map(_cost, attempts)).summary(), "attempts": attempts}

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from thalweg.flows import worker
+from thalweg.flows import together, worker
 from thalweg.flows.cluster import Head, check_fits, room
 from thalweg.flows.endings import ending
 from thalweg.flows.experiment import Resources
@@ -177,15 +177,15 @@ class _Matrix:
 def _starter(resources: Resources, runner: str) -> Callable[[Job], Any]:
     import ray
 
-    remote = ray.remote(
-        num_cpus=resources.cpus_per_worker,
-        num_gpus=resources.gpus_per_worker,
-        max_retries=0,
-        scheduling_strategy="SPREAD",
-    )(worker.execute)
+    options = {"max_retries": 0, "scheduling_strategy": "SPREAD"}
+    wanted = {"num_cpus": resources.cpus_per_worker, "num_gpus": resources.gpus_per_worker}
+    one = ray.remote(**wanted, **options)(worker.execute)
+    # what is wanted goes to the workers that it starts
+    several = ray.remote(num_cpus=0, **options)(together.execute)
     directory, threads = str(Path.cwd()), resources.torch_threads
 
     def start(job: Job) -> Any:
+        remote = several if resources.workers_per_model > 1 and job.cell.workers > 1 else one
         return remote.remote(worker.pack(job.cell, job.folder), directory, threads, runner)
 
     return start

@@ -17,7 +17,9 @@ def data_budget(resources: Resources) -> int:
     """Give the bytes that the data of one run may take: as given, or a share of what is free."""
     if resources.memory is not None:
         return int(resources.memory * 1e9)
-    at_once = resources.workers or max(1, int((os.cpu_count() or 1) / resources.cpus_per_worker))
+    at_once = max(1, int((os.cpu_count() or 1) / resources.cpus_per_worker))
+    if resources.workers:
+        at_once = resources.workers * resources.workers_per_model
     return int(FREE_SHARE * free_memory() / at_once)
 
 

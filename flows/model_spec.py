@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from thalweg.flows import names
+from thalweg.flows.head_spec import Conformal, Head, check_uncertainty
 from thalweg.flows.spec import Count, Number, Positive, Share, Spec
 
 # How parallel components are averaged: alike, or by weights that are trained too.
@@ -26,7 +27,12 @@ Process = Annotated[str, AfterValidator(names.check_process)]
 
 
 class Training(Spec):
-    """How a model is trained."""
+    """How a model is trained.
+
+    ``precision`` is that of networks while they train; physics, losses and weights have 32 bits, and so
+    has all that is scored. ``accumulate``: a batch is computed in so many parts, one after the other, which
+    need less memory and give the same gradient.
+    """
 
     epochs: Count = 30
     steps_per_epoch: Count | None = None
@@ -41,6 +47,8 @@ class Training(Spec):
     patience: Count | None = None
     checkpoint_every: Count = 1
     checkpoint_seconds: Annotated[Number, Field(ge=0)] = 300.0
+    precision: Literal["float32", "bf16", "fp16"] = "float32"
+    accumulate: Count = 1
     seeds: Annotated[tuple[Annotated[StrictInt, Field(ge=0)], ...], Field(min_length=1)] = (1,)
 
     @field_validator("seeds")
@@ -91,8 +99,23 @@ class LstmNetwork(Spec):
 Network = Annotated[MlpNetwork | LstmNetwork, Field(discriminator="kind")]
 
 
+Members = Annotated[StrictInt, Field(ge=2)]
+
+
 class _Trainable(Spec):
     training: TrainingOverrides = Field(default_factory=TrainingOverrides)  # type: ignore[valid-type]
+    head: Head | None = None
+    conformal: Conformal = Conformal()
+
+    @model_validator(mode="after")
+    def _uncertainty_fits(self) -> Self:
+        members, network = getattr(self, "mc_dropout", None), getattr(self, "network", self)
+        physical = getattr(self, "process", None) is not None
+        check_uncertainty(self.head, members, getattr(network, "dropout", None), self.conformal, physical)
+        given = self.training.model_fields_set  # type: ignore[attr-defined]
+        if self.head is not None and "loss" in given:
+            raise ValueError("has a head, which is trained by its own loss: leave out `training.loss`")
+        return self
 
 
 class CalibratedModel(_Trainable):
@@ -109,17 +132,22 @@ class CalibratedModel(_Trainable):
 
 
 class LstmModel(_Trainable):
-    """A network alone: forcing and attributes to discharge."""
+    """A network alone: forcing and attributes to discharge.
+
+    ``mc_dropout``: so many simulations with other units left out make its forecast (Monte Carlo dropout).
+    """
 
     kind: Literal["lstm"]
     hidden: Count = 64
     dropout: Share = 0.2
+    mc_dropout: Members | None = None
 
 
 class HybridModel(_Trainable):
     """A network that gives a process model its parameters.
 
-    ``routing: null`` routes discharge to the gauge where the process does not do so itself.
+    ``routing: null`` routes discharge to the gauge where the process does not do so itself. ``mc_dropout``:
+    so many simulations with other units left out make its forecast (Monte Carlo dropout).
     """
 
     kind: Literal["hybrid"]
@@ -129,6 +157,7 @@ class HybridModel(_Trainable):
     routing: StrictBool | None = None
     network: Network = MlpNetwork(kind="mlp")
     varying: tuple[str, ...] = ()
+    mc_dropout: Members | None = None
 
     @field_validator("varying")
     @classmethod

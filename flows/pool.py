@@ -108,9 +108,10 @@ class Pool(Generic[Work]):
         import ray
 
         kind, arguments = self.make()
+        alone = self.resources.workers_per_model == 1  # else its own workers have the resources
         remote = ray.remote(
-            num_cpus=self.resources.cpus_per_worker,
-            num_gpus=self.resources.gpus_per_worker,
+            num_cpus=self.resources.cpus_per_worker if alone else 0,
+            num_gpus=self.resources.gpus_per_worker if alone else 0,
             max_restarts=0,
             max_task_retries=0,
         )(kind)

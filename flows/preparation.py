@@ -17,9 +17,10 @@ from torch import Tensor
 from thalweg.flows.derived import DERIVED, derived_forcings
 from thalweg.flows.experiment import CalibratedModel, Experiment, HybridModel
 from thalweg.flows.memory import data_budget, device_budget
-from thalweg.models.batches import StreamedData, TrainingData
+from thalweg.models.group import ALONE, Group
 from thalweg.models.inputs import Inputs
 from thalweg.models.processes import find_process
+from thalweg.models.training_data import SharedData, StreamedData, TrainingData
 from thalweg.storage.arrays import read_attributes, to_arrays
 from thalweg.storage.attributes import default_attributes
 from thalweg.storage.errors import InputError
@@ -29,6 +30,7 @@ from thalweg.storage.sites import neighbours, site_rows
 from thalweg.storage.splits import Fold, Part
 from thalweg.storage.statistics import Statistics, fit_statistics, site_statistics
 from thalweg.storage.store import open_store
+from thalweg.storage.variables import names_over
 
 BLOCK_SITES = 512  # read at a time where not all fit into memory: a shard of a run's results
 PLACES = ("latitude", "longitude", "region")
@@ -83,7 +85,7 @@ class Records:
         self.kept: Record | None = None
 
     def __iter__(self) -> Iterator[Record]:
-        if len(self.sites) <= self.at_once:
+        if 0 < len(self.sites) <= self.at_once:
             self.kept = self.kept or self.make(self.sites)
             yield self.kept
             return
@@ -97,6 +99,7 @@ class Preparation:
     Parameters
     ----------
     stored : gives the store's own statistics, where it has some: less is read of what does not fit.
+    group : the processes that train together; each has only its share of the training sites in memory.
 
     Attributes
     ----------
@@ -112,7 +115,9 @@ class Preparation:
         fold: Fold,
         device: torch.device,
         stored: Callable[[], xr.Dataset | None] = lambda: None,
+        group: Group = ALONE,
     ) -> None:
+        self.group = group
         self.dataset = dataset
         self.fold = fold
         self.device = device
@@ -125,7 +130,7 @@ class Preparation:
         self.warmup = max(experiment.training_for(name).warmup for name in experiment.models)
         self.budget = data_budget(experiment.resources)
         self.device_budget = device_budget(device, experiment.resources)
-        self.near = self._near()
+        self.near = self._near() if group.alone else None
         self.stored = stored() if self.near is None else None
         self.statistics: Statistics = fit_statistics(
             dataset if self.near is None else self.near,
@@ -135,28 +140,36 @@ class Preparation:
             self.stored,
         )
 
-    def training(self, warmup: int, window: int) -> TrainingData | StreamedData:
+    def training(self, warmup: int, window: int) -> TrainingData | SharedData | StreamedData:
         """Give the training part with ``warmup`` days before it where the store has them.
 
-        In memory where it fits the budget, else to be streamed.
+        In memory where it fits the budget, else to be streamed; of a group, the share of this process.
 
         Raises
         ------
         InputError
-            When a warm-up and a window do not fit.
+            When a warm-up and a window do not fit, or there are more processes than sites.
         """
-        part = self.fold.train
+        part, group = self.fold.train, self.group
+        if group.size > len(part.sites):
+            raise InputError(
+                f"split {self.fold.split!r}: {len(part.sites)} training sites cannot be shared out to "
+                f"{group.size} workers: resources.workers_per_model must not be above that"
+            )
         start, _ = self._period(part, warmup, shorten=True)
         days = (part.end - start).days + 1
-        size = self._site_bytes(days) * len(part.sites)
+        size = self._site_bytes(days) * -(-len(part.sites) // group.size)
         if days < warmup + window:
             raise InputError(
                 f"split {self.fold.split!r}: training.warmup {warmup} + training.window {window} days "
                 f"do not fit into the store's {days} days up to {part.end}: shorten one of them"
             )
-        if size > self.budget:
+        if group.most(size / self.budget) > 1:  # what is drawn depends on it
             return self._streamed(start, warmup, days)
-        data = self._training_data(part.sites, start, self.device if size <= self.device_budget else CPU)
+        device = self.device if size <= self.device_budget else CPU
+        if not group.alone:
+            return self._shared(start, warmup, device)
+        data = self._training_data(part.sites, start, device)
         self.near = None  # its copy is in use now
         return data
 
@@ -170,20 +183,25 @@ class Preparation:
         start, counted = self._period(part, warmup)
         return self._record(part, part.sites, start, (counted - start).days, self.device, drivers=drivers)
 
-    def validation(self) -> Records | None:
-        """Give the validation part, if the fold has one."""
+    def validation(self, *, share: bool = False) -> Records | None:
+        """Give the validation part, if the fold has one.
+
+        Parameters
+        ----------
+        share : only those sites that this process of a group has to score.
+        """
         part = self.fold.validate
-        return None if part is None else self._records(part, 0)
+        return None if part is None else self._records(part, 0, share=share)
 
-    def training_records(self) -> Records:
+    def training_records(self, *, share: bool = False) -> Records:
         """Give the training part as validation sees its own: with its warm-up, in order."""
-        return self._records(self.fold.train, 0)
+        return self._records(self.fold.train, 0, share=share)
 
-    def test(self) -> Records:
-        """Give the test part, with room for all that a model tells of it."""
-        return self._records(self.fold.test, DETAILS)
+    def test(self, members: int = 0) -> Records:
+        """Give the test part, with room for all that a model tells of it, and for ``members`` forecasts."""
+        return self._records(self.fold.test, DETAILS + members)
 
-    def _records(self, part: Part, details: int) -> Records:
+    def _records(self, part: Part, details: int, *, share: bool = False) -> Records:
         start, counted = self._period(part, self.warmup)
         warmup = (counted - start).days
         size = self._site_bytes((part.end - start).days + 1, details)
@@ -192,7 +210,7 @@ class Preparation:
         at_once = fitting if fitting < BLOCK_SITES else max(BLOCK_SITES, fitting // BLOCK_SITES * BLOCK_SITES)
         return Records(
             lambda sites: self._record(part, sites, start, warmup, self.device),
-            part.sites,
+            part.sites[self.group.rank :: self.group.size] if share else part.sites,
             max(1, at_once),
         )
 
@@ -203,9 +221,12 @@ class Preparation:
         size = self._site_bytes((part.end - start).days + 1) * self.dataset.sizes["site"]
         if size > self.budget or 2 * len(part.sites) < self.dataset.sizes["site"]:
             return None
-        names = [name for name in self.dataset.data_vars if name in {*self.forcings, self.target}]
-        static = [name for name, values in self.dataset.data_vars.items() if "time" not in values.dims]
-        return self.dataset[[*names, *static]].sel(time=slice(str(start), str(part.end))).load()
+        series = names_over(self.dataset, "site", "time")
+        others = set(series) - {*self.forcings, self.target}
+        near = self.dataset.drop_vars(others).sel(time=slice(str(start), str(part.end)))
+        for name in set(series) - others:
+            near.variables[name].load()
+        return near
 
     def _period(self, part: Part, warmup: int, *, shorten: bool = False) -> tuple[date, date]:
         """Give the first day of a part's warm-up, and the first that counts."""
@@ -227,12 +248,22 @@ class Preparation:
         """Give the bytes of one site's forcings, the same scaled, its target and ``details`` series more."""
         return 4 * days * (2 * len(self.forcings) + 1 + details)
 
+    def _shared(self, start: date, warmup: int, device: torch.device) -> SharedData:
+        """Give the share of this process: sites that lie together on the disk."""
+        part, group = self.fold.train, self.group
+        places = np.array_split(np.argsort(site_rows(self.dataset, part.sites)), group.size)[group.rank]
+        held = self._training_data([part.sites[place] for place in places], start, device)
+        return SharedData.of(held, torch.from_numpy(places), len(part.sites), warmup, group)
+
     def _streamed(self, start: date, warmup: int, days: int) -> StreamedData:
-        part = self.fold.train
+        part, group = self.fold.train, self.group
         order = site_rows(self.dataset, part.sites)
+        held = torch.empty(len(part.sites), dtype=torch.bool)
+        # in turn, so that each process has its share of every block
+        held[torch.from_numpy(np.argsort(order))] = torch.arange(len(order)) % group.size == group.rank
         groups = [places.tolist() for places, _ in neighbours(order, CHUNK_SITES)]
         # One block trains, one is ready, one is being made
-        fitting = int(self.budget / (3 * self._site_bytes(days)))
+        fitting = -int(group.most(-int(self.budget / (3 * self._site_bytes(days)))))
         observed = self._moments([self.target], part.start, part).isel(variable=0)
         reachable = self._moments([self.target], max(part.start, start + timedelta(days=warmup)), part)
         self._refuse_gaps(start, days)
@@ -244,6 +275,7 @@ class Preparation:
             groups,
             days,
             max(1, min(BLOCK_SITES, fitting)),
+            None if group.alone else held,
         )
 
     def _moments(self, variables: list[str], start: date, counted: Part | None = None) -> xr.Dataset:

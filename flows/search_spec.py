@@ -99,19 +99,26 @@ class Search(Spec):
 class Resources(Spec):
     """What each run is given.
 
-    ``workers: null`` is as many at once as fit. ``memory`` (GB) is for the data of one run: what needs more
-    is streamed from the store; ``null`` is half of the memory that is free, shared by the workers.
-    ``gradient_memory`` (GB) is what a simulation may keep for its way back: with less it computes some days
-    twice, to the same result; ``null`` is 4 GB, or a quarter of what is free on a GPU.
+    ``workers: null`` is as many runs at once as fit. ``workers_per_model``: so many workers train one model
+    together; each has its own CPUs and GPUs, and its share of the sites. ``memory`` (GB) is for the data of
+    one worker: what needs more is streamed from the store; ``null`` is half of the memory that is free,
+    shared by the workers. ``gradient_memory`` (GB) is what a simulation may keep for its way back: with less
+    it computes some days twice, to the same result; ``null`` is 4 GB, or a quarter of what is free on a GPU.
     """
 
     cpus_per_worker: Positive = 1
     gpus_per_worker: Annotated[Number, Field(ge=0)] = 0
     workers: Count | None = None
+    workers_per_model: Count = 1
     retries: Annotated[StrictInt, Field(ge=0)] = 2
     threads: Count | None = None
     memory: Positive | None = None
     gradient_memory: Positive | None = None
+
+    @property
+    def gpus_per_model(self) -> float:
+        """GPUs of all workers of a model."""
+        return self.workers_per_model * self.gpus_per_worker
 
     @property
     def torch_threads(self) -> int:

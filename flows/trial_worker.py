@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.flows import worker
+from thalweg.flows import together, worker
 from thalweg.flows.experiment import override
 from thalweg.flows.ledger import Meter
 from thalweg.flows.proposals import decode
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from thalweg.flows.cell_spec import Cell
 
 TRAIN_CELL = "thalweg.flows.cell:train_cell"
+RUN_LEG = "thalweg.flows.trial_worker:run_leg"
 TOLD_SECONDS = 0.5  # between two writings of how far a trial is
 STATES = {"paused": "waiting", "cut": "stopped"}  # as the status file calls them
 
@@ -62,18 +63,34 @@ class TrialWorker:
         self.train: Train = worker.find(train)
 
     def run(self, leg: Leg) -> Outcome:
-        """Train a leg; values that do not work are an answer, anything else is raised."""
-        search = self.cell.experiment.search
-        assert search is not None  # there would be no worker otherwise
+        """Train a leg, here or on the trial's own workers.
+
+        Values that do not work are an answer, anything else is raised.
+        """
+        resources = self.cell.experiment.resources
+        if resources.workers_per_model == 1:
+            return self.train_leg(leg)
+        _, directory, threads, _ = self.given
+        try:
+            found: Outcome = together.call(
+                resources, (directory, threads), RUN_LEG, self.given, str(self.folder), leg
+            )
+            return found
+        except Exception as error:
+            if not worker.hopeless(error):
+                raise
+            return Outcome(state="failed", message=worker.reason(error))
+
+    def train_leg(self, leg: Leg) -> Outcome:
+        """Train a leg, write what the trial's folder has of it, and give what came of it."""
         folder = self.folder / leg.folder
         folder.mkdir(parents=True, exist_ok=True)
         progress = _Progress(leg, folder)
         outcome = Outcome(state="failed")
-        with Meter(folder, self.cell.experiment.resources.gpus_per_worker) as meter:
+        with Meter(folder, self.cell.experiment.resources.gpus_per_model) as meter:
             try:
-                experiment = override(self.cell.experiment, decode(search, leg.drawn))
-                cell = replace(self.cell, experiment=experiment, seed=leg.seed)
-                progress.begin(experiment.training_for(cell.model).epochs, meter)
+                cell = self._cell(leg)
+                progress.begin(cell.experiment.training_for(cell.model).epochs, meter)
                 checkpoints = self.folder / leg.checkpoints
                 take_over(leg, self.folder, checkpoints)
                 measures = self.train(cell, checkpoints, progress.report)
@@ -87,6 +104,32 @@ class TrialWorker:
         outcome.rows = progress.rows
         progress.write(STATES.get(outcome.state, outcome.state), outcome.message)
         return outcome
+
+    def help(self, leg: Leg) -> None:
+        """Train along with the worker that trains the leg."""
+        try:
+            self.train(self._cell(leg), self.folder / leg.checkpoints, lambda row: False)
+        except Exception as error:
+            if type(error).__name__ != "DivergenceError":  # which that worker raises too
+                raise
+
+    def _cell(self, leg: Leg) -> Cell:
+        search = self.cell.experiment.search
+        assert search is not None  # there would be no worker otherwise
+        experiment = override(self.cell.experiment, decode(search, leg.drawn))
+        return replace(self.cell, experiment=experiment, seed=leg.seed)
+
+
+def run_leg(given: tuple[bytes, str, int, str], folder: str, leg: Leg) -> Outcome | None:
+    """Train a leg in one of several workers, of which the first one tells what came of it."""
+    from thalweg.models.group import Group
+
+    made = TrialWorker(*given, folder)
+    made.ready()
+    if Group.current().rank:
+        made.help(leg)
+        return None
+    return made.train_leg(leg)
 
 
 class _Progress:

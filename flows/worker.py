@@ -54,12 +54,24 @@ def execute(packed: bytes, directory: str, threads: int, runner: str = RUN_CELL)
     # a command started in the background ignores SIGINT and so do its workers; Ray stops them by it
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    cell, folder = pickle.loads(zlib.decompress(packed))
-    _check_shared(folder)
+    run_packed(packed, runner)
+
+
+def run_packed(packed: bytes, runner: str) -> None:
+    """Run ``runner(cell, folder)``."""
+    cell, folder = unpack(packed)
+    check_shared(folder)
     find(runner)(cell, folder)
 
 
-def _check_shared(folder: Path) -> None:
+def unpack(packed: bytes) -> tuple[Any, Path]:
+    """Give cell and folder of :func:`pack`."""
+    cell, folder = pickle.loads(zlib.decompress(packed))
+    return cell, folder
+
+
+def check_shared(folder: Path) -> None:
+    """Raise :class:`InputError` when the folder, which the driver has made, is not there."""
     deadline = time.monotonic() + SEEN_SECONDS
     while not (folder / "status.json").exists():
         if time.monotonic() > deadline:

@@ -2,107 +2,24 @@
 
 Both give the same :class:`Batch` and go on from their state to the same bits, in the middle of an epoch
 too. What they differ in is what is shuffled: see :class:`InMemory` and :class:`Streamed`.
+
+Where several processes train together all of them draw the same windows, so that the state of one is that of
+all, and take those of the sites that they hold.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from thalweg.models.inputs import Inputs, cut
 from thalweg.models.sampling import ObservedStarts, Windows, check_length
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One window of each of some sites.
-
-    Attributes
-    ----------
-    inputs : drivers over warm-up and window.
-    observed : ``(time, site)`` over the window (mm/day); NaN where missing.
-    deviation : ``(site,)`` standard deviation of the observed training flow (mm/day).
-    """
-
-    inputs: Inputs
-    observed: Tensor
-    deviation: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """Move all tensors to a device."""
-        return Batch(self.inputs.to(device), self.observed.to(device), self.deviation.to(device))
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """The training part of a store, or some of its sites, as tensors.
-
-    Attributes
-    ----------
-    inputs : drivers of all sites over warm-up and training days.
-    observed : ``(time, site)`` (mm/day); NaN where missing and on days that are not of the training part.
-    deviation : ``(site,)`` standard deviation of the observed training flow (mm/day).
-    sparse : whether only some days are of the training part: windows without any are then not drawn.
-    """
-
-    inputs: Inputs
-    observed: Tensor
-    deviation: Tensor
-    sparse: bool = False
-
-    @property
-    def attributes(self) -> Tensor:
-        """Scaled, ``(site, attribute)``."""
-        return self.inputs.attributes
-
-    @property
-    def donors(self) -> Tensor:
-        """Which sites have any observation, ``(site,)``."""
-        return torch.isfinite(self.observed).any(0)
-
-    def batch(self, sites: Tensor, starts: Tensor, warmup: int, window: int) -> Batch:
-        """Cut one window for each of ``sites``, warm-up included, from its own first day."""
-        return Batch(
-            self.inputs.pick(sites, starts, warmup + window),
-            cut(self.observed, sites, starts + warmup, window),
-            self.deviation[sites],
-        )
-
-
-@dataclass(frozen=True)
-class StreamedData:
-    """The training part of a store that stays on disk.
-
-    Attributes
-    ----------
-    read : gives some sites, by their places among the training sites, in that order. Called in a thread.
-    attributes : ``(site, attribute)``, scaled, of all training sites.
-    deviation : ``(site,)`` of the observed training flow (mm/day).
-    observed_days : ``(site,)`` days with an observation that a window can hold as a target.
-    neighbours : the places of the training sites, in groups that lie together on the disk.
-    days : of warm-up and training.
-    block_sites : how many sites are read at a time.
-    """
-
-    read: Callable[[Sequence[int]], TrainingData]
-    attributes: Tensor
-    deviation: Tensor
-    observed_days: Tensor
-    neighbours: Sequence[Sequence[int]]
-    days: int
-    block_sites: int
-
-    @property
-    def donors(self) -> Tensor:
-        """Which sites have any observation, ``(site,)``."""
-        return self.observed_days > 0
+from thalweg.models.training_data import Batch, SharedData, StreamedData, TrainingData
 
 
 class Batches(Protocol):
@@ -110,8 +27,8 @@ class Batches(Protocol):
 
     steps_per_pass: int
 
-    def draw(self) -> Batch:
-        """Give the next batch."""
+    def draw(self) -> Batch | None:
+        """Give the next batch, or what of it is held here: None where that is nothing."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -133,14 +50,23 @@ class InMemory:
     All is shuffled: the order of sites anew whenever all have been seen, the first days at every draw.
     """
 
-    def __init__(self, data: TrainingData, window: int, warmup: int, batch_sites: int, seed: int) -> None:
-        self.data, self.window, self.warmup = data, window, warmup
-        self.windows = Windows(data.observed, window, warmup, batch_sites, seed, sparse=data.sparse)
+    def __init__(
+        self, data: TrainingData | SharedData, window: int, warmup: int, batch_sites: int, seed: int
+    ) -> None:
+        shared = data if isinstance(data, SharedData) else None
+        self.data = data.held if isinstance(data, SharedData) else data
+        self.window, self.warmup = window, warmup
+        self.windows = Windows(
+            self.data.observed, window, warmup, batch_sites, seed, sparse=self.data.sparse,
+            observed_days=None if shared is None else shared.observed_days,
+            local=None if shared is None else shared.local,
+        )  # fmt: skip
         self.steps_per_pass = self.windows.steps_per_pass
 
-    def draw(self) -> Batch:
-        """Give the next batch."""
-        return self.data.batch(*self.windows.draw(), self.warmup, self.window)
+    def draw(self) -> Batch | None:
+        """Give the next batch, or what of it is held here."""
+        sites, starts = self.windows.draw()
+        return self.data.batch(sites, starts, self.warmup, self.window) if len(sites) else None
 
     def state(self) -> dict[str, Any]:
         """Give what :meth:`restore` needs to go on with the same draws."""
@@ -191,19 +117,25 @@ class Streamed:
         self.block: TrainingData | None = None
         self.tickets: list[tuple[Tensor, Tensor]] = []
         self.thread: ThreadPoolExecutor | None = None
-        self.next: Future[TrainingData] | None = None
+        self.next: Future[TrainingData | None] | None = None
 
-    def draw(self) -> Batch:
+    def draw(self) -> Batch | None:
         """Give the next batch; waits where the block it is from has not been read yet."""
-        if self.block is None:
+        if not self.tickets:
             self._load()
         turn, number, step = self.place
-        assert self.block is not None
-        batch = self.block.batch(*self.tickets[step], self.warmup, self.window)
+        sites, starts = self.tickets[step]
+        batch = None if self.block is None else self._held(self.block, sites, starts)
         self.place = (turn, number, step + 1)
         if step + 1 == len(self.tickets):
-            self.place, self.block = (*self._after(turn, number), 0), None
+            self.place, self.block, self.tickets = (*self._after(turn, number), 0), None, []
         return batch
+
+    def _held(self, block: TrainingData, sites: Tensor, starts: Tensor) -> Batch | None:
+        here = sites >= 0
+        if not bool(here.any()):
+            return None
+        return block.batch(sites[here], starts[here], self.warmup, self.window)
 
     def state(self) -> dict[str, Any]:
         """Give what :meth:`restore` needs to go on with the same draws."""
@@ -220,6 +152,7 @@ class Streamed:
     def close(self) -> None:
         """Let go of the blocks; the next draw reads again."""
         self.block = self.next = None
+        self.tickets = []
         if self.thread is not None:
             self.thread.shutdown(wait=False, cancel_futures=True)
             self.thread = None
@@ -229,10 +162,19 @@ class Streamed:
         turn, number, _ = self.place
         if self.thread is None:
             self.thread = ThreadPoolExecutor(1, thread_name_prefix="training data")
-        block = self.next or self.thread.submit(self.data.read, self._sites(turn, number))
+        block = self.next or self.thread.submit(self._read, self._sites(turn, number))
         self.block = block.result()
         self.tickets = self._tickets(turn, number)
-        self.next = self.thread.submit(self.data.read, self._sites(*self._after(turn, number)))
+        self.next = self.thread.submit(self._read, self._sites(*self._after(turn, number)))
+
+    def _read(self, sites: list[int]) -> TrainingData | None:
+        """Read those of the sites that this process trains on."""
+        own = [site for site, here in zip(sites, self._here(sites), strict=True) if here]
+        return self.data.read(own) if own else None
+
+    def _here(self, sites: list[int]) -> Tensor:
+        held = self.data.held
+        return torch.ones(len(sites), dtype=torch.bool) if held is None else held[sites]
 
     def _blocks(self, turn: int) -> list[list[int]]:
         """Give the places of the sites of each block of a pass: whole groups, in a random order."""
@@ -250,13 +192,12 @@ class Streamed:
         return (turn, number + 1) if number + 1 < len(self._blocks(turn)) else (turn + 1, 0)
 
     def _tickets(self, turn: int, number: int) -> list[tuple[Tensor, Tensor]]:
-        """Give the batches of a block: places within the block, and first days."""
+        """Give the batches of a block: places within what was read, -1 for what was not, and first days."""
         generator = self._generator(turn, number)
-        count = len(self._sites(turn, number))
-        rounds = [torch.randperm(count, generator=generator) for _ in range(self.rounds)]
-        sites = torch.cat(rounds)
-        assert self.block is not None  # its tickets are made when it has been read
-        if self.block.sparse:
+        here = self._here(self._sites(turn, number))
+        rounds = [torch.randperm(len(here), generator=generator) for _ in range(self.rounds)]
+        sites = torch.where(here, here.cumsum(0) - 1, -1)[torch.cat(rounds)]
+        if self.block is not None and self.block.sparse:
             starts = ObservedStarts(self.block.observed, self.window, self.warmup).draw(sites, generator)
         else:
             starts = torch.randint(self.last_start + 1, (len(sites),), generator=generator)
@@ -269,7 +210,7 @@ class Streamed:
 
 
 def make_batches(
-    data: TrainingData | StreamedData, window: int, warmup: int, batch_sites: int, seed: int
+    data: TrainingData | SharedData | StreamedData, window: int, warmup: int, batch_sites: int, seed: int
 ) -> Batches:
     """Give what draws from the data.
 
@@ -278,7 +219,7 @@ def make_batches(
     ValueError
         When the record is shorter than warm-up and window, or nothing was observed.
     """
-    kind: Callable[..., Batches] = InMemory if isinstance(data, TrainingData) else Streamed
+    kind: Callable[..., Batches] = Streamed if isinstance(data, StreamedData) else InMemory
     return kind(data, window, warmup, batch_sites, seed)
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
+import uuid
 import warnings
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+
+ABANDONED_AFTER_SECONDS = 3600.0  # a part this old belongs to a writer that was killed
 
 
 def save_atomically(content: Any, path: Path) -> None:
@@ -20,7 +25,7 @@ def save_atomically(content: Any, path: Path) -> None:
 def save_checkpoint(content: Any, path: Path) -> None:
     """Write a checkpoint and keep the one before beside it, for the case that the new one gets damaged."""
     temporary = _written(content, path)
-    if path.exists():
+    with suppress(FileNotFoundError):
         path.replace(previous(path))
     temporary.replace(path)  # until now the one before is what a reader takes
 
@@ -41,9 +46,9 @@ def load_checkpoint(path: Path, device: torch.device) -> Any:
 
 
 def remove_checkpoint(path: Path) -> None:
-    """Remove a checkpoint and the one before it."""
-    path.unlink(missing_ok=True)
-    previous(path).unlink(missing_ok=True)
+    """Remove a checkpoint, the one before it, and what writers that were killed have left."""
+    for each in (path, previous(path), *path.parent.glob(f"{path.name}.*.partial")):
+        each.unlink(missing_ok=True)
 
 
 def previous(path: Path) -> Path:
@@ -52,7 +57,9 @@ def previous(path: Path) -> Path:
 
 
 def _written(content: Any, path: Path) -> Path:
-    temporary = path.with_name(path.name + ".partial")
+    """Write under a name of its own: a worker that was believed lost may still write at the same time."""
+    _tidy(path)
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:12]}.partial")
     try:
         with temporary.open("wb") as file:
             torch.save(content, file)
@@ -62,6 +69,14 @@ def _written(content: Any, path: Path) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
+
+
+def _tidy(path: Path) -> None:
+    """Remove what writers that were killed have left."""
+    for part in path.parent.glob(f"{path.name}.*.partial"):
+        with suppress(OSError):  # another one was quicker
+            if time.time() - part.stat().st_mtime > ABANDONED_AFTER_SECONDS:
+                part.unlink()
 
 
 def _whole(path: Path) -> bool:

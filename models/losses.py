@@ -10,7 +10,7 @@ SMALLEST_FLOW = 0.1  # mm/day, added before taking logarithms
 
 
 class Loss:
-    """Base of all losses: masks missing days, then calls :meth:`compute`."""
+    """Base of all losses: a mean over what was observed, as a sum and a count, which add up over batches."""
 
     def __call__(self, simulated: Tensor, observed: Tensor, deviation: Tensor) -> Tensor:
         """Give the loss, a scalar; zero when no day was observed.
@@ -20,39 +20,52 @@ class Loss:
         simulated, observed : ``(time, site)`` (mm/day); NaN where not observed.
         deviation : ``(site,)`` standard deviation of the observed training flow (mm/day).
         """
-        there = torch.isfinite(observed)
-        return self.compute(simulated, torch.where(there, observed, 0.0), deviation, there)
+        return self.total(simulated, observed, deviation) / self.count(observed).clamp(min=1)
 
-    def compute(self, simulated: Tensor, observed: Tensor, deviation: Tensor, there: Tensor) -> Tensor:
-        """Give the loss over the days where ``there`` is true; ``observed`` is zero elsewhere."""
+    def total(self, simulated: Tensor, observed: Tensor, deviation: Tensor) -> Tensor:
+        """Give the sum of what the loss is the mean of, a scalar."""
+        there = self.counted(observed)
+        known = torch.where(there, observed, 0.0)
+        return torch.where(there, self.compute(simulated, known, deviation), 0.0).sum()
+
+    def count(self, observed: Tensor) -> Tensor:
+        """Give how many days or sites the loss is the mean of: a whole number, known before a simulation."""
+        return self.counted(observed).sum()
+
+    def counted(self, observed: Tensor) -> Tensor:
+        """Give which days count, ``(time, site)``; or which sites, ``(site,)``."""
+        return torch.isfinite(observed)
+
+    def compute(self, simulated: Tensor, observed: Tensor, deviation: Tensor) -> Tensor:
+        """Give the loss of each day and site; ``observed`` is zero where it was not."""
         raise NotImplementedError
 
 
 class MeanSquaredError(Loss):
     """Mean of squared errors ((mm/day)^2)."""
 
-    def compute(self, simulated: Tensor, observed: Tensor, deviation: Tensor, there: Tensor) -> Tensor:
+    def compute(self, simulated: Tensor, observed: Tensor, deviation: Tensor) -> Tensor:
         """See :class:`Loss`."""
-        return _mean((simulated - observed) ** 2, there)
+        return (simulated - observed) ** 2
 
 
 class NashSutcliffe(Loss):
     """Squared error over each site's variance: Kratzert et al. (2019), eq. 12, 10.5194/hess-23-5089-2019."""
 
-    def compute(self, simulated: Tensor, observed: Tensor, deviation: Tensor, there: Tensor) -> Tensor:
+    def compute(self, simulated: Tensor, observed: Tensor, deviation: Tensor) -> Tensor:
         """See :class:`Loss`."""
-        return _mean((simulated - observed) ** 2 / (deviation + SMALLEST_DEVIATION) ** 2, there)
+        return (simulated - observed) ** 2 / (deviation + SMALLEST_DEVIATION) ** 2
 
 
 class LogNashSutcliffe(Loss):
     """Squared error of logarithms: low flow counts as much as high flow. Flow below zero counts as zero."""
 
-    def compute(self, simulated: Tensor, observed: Tensor, deviation: Tensor, there: Tensor) -> Tensor:
+    def compute(self, simulated: Tensor, observed: Tensor, deviation: Tensor) -> Tensor:
         """See :class:`Loss`."""
         error = torch.log(simulated.clamp(min=0.0) + SMALLEST_FLOW) - torch.log(
             observed.clamp(min=0.0) + SMALLEST_FLOW
         )
-        return _mean(error**2, there)
+        return error**2
 
 
 class KlingGupta(Loss):
@@ -64,30 +77,37 @@ class KlingGupta(Loss):
 
     minimum_days = 30
     minimum_flow = 1e-3
+    tiny = 1e-6  # keeps roots and ratios away from zero
 
-    def compute(self, simulated: Tensor, observed: Tensor, deviation: Tensor, there: Tensor) -> Tensor:
+    def total(self, simulated: Tensor, observed: Tensor, deviation: Tensor) -> Tensor:
         """See :class:`Loss`."""
-        weight = there.to(simulated.dtype)
-        days = weight.sum(0).clamp(min=1.0)
-        mean_s, mean_o = (simulated * weight).sum(0) / days, observed.sum(0) / days
-        error_s, error_o = (simulated - mean_s) * weight, (observed - mean_o) * weight
-        tiny = 1e-6
+        there = torch.isfinite(observed)
+        known = torch.where(there, observed, 0.0)
+        weight, days, mean_o, error_o, std_o = self._moments(known, there)
+        mean_s = (simulated * weight).sum(0) / days
+        error_s = (simulated - mean_s) * weight
+        tiny = self.tiny
         std_s = ((error_s**2).sum(0) / days + tiny).sqrt()
-        std_o = ((error_o**2).sum(0) / days + tiny).sqrt()
         correlation = (error_s * error_o).sum(0) / days / (std_s * std_o)
         terms = (
             (correlation - 1) ** 2 + (std_s / std_o - 1) ** 2 + ((mean_s + tiny) / (mean_o + tiny) - 1) ** 2
         )
-        defined = (
-            (days >= self.minimum_days)
-            & (mean_o > self.minimum_flow)
-            & (std_o > self.minimum_flow + tiny**0.5)
-        )
-        return _mean((terms + tiny).sqrt(), defined)
+        return torch.where(self.counted(observed), (terms + tiny).sqrt(), 0.0).sum()
 
+    def counted(self, observed: Tensor) -> Tensor:
+        """See :class:`Loss`: the sites whose efficiency means something."""
+        there = torch.isfinite(observed)
+        _, days, mean, _, std = self._moments(torch.where(there, observed, 0.0), there)
+        flows = (mean > self.minimum_flow) & (std > self.minimum_flow + self.tiny**0.5)
+        return torch.logical_and(flows, days >= self.minimum_days)
 
-def _mean(values: Tensor, there: Tensor) -> Tensor:
-    return torch.where(there, values, 0.0).sum() / there.sum().clamp(min=1)
+    def _moments(self, known: Tensor, there: Tensor) -> tuple[Tensor, ...]:
+        """Give weights, days, mean, errors and deviation of the observed flow."""
+        weight = there.to(known.dtype)
+        days = weight.sum(0).clamp(min=1.0)
+        mean = known.sum(0) / days
+        error = (known - mean) * weight
+        return weight, days, mean, error, ((error**2).sum(0) / days + self.tiny).sqrt()
 
 
 LOSSES: dict[str, type[Loss]] = {

@@ -97,6 +97,14 @@ class MixtureHead(Head):
         """See :class:`Head`."""
         return self.distribution(raw, centre).mean
 
+    def forecast(self, raw: Tensor, centre: Tensor | None = None) -> dict[str, Tensor]:
+        """See :class:`Head`: weight and the family's parameters, ``(component, time, site)``."""
+        distribution = self.distribution(raw, centre)
+        named = zip(
+            ("weight", *self.family.parameters), (distribution.weight, *distribution.parameters), strict=True
+        )
+        return {name: values.movedim(-1, 0) for name, values in named}
+
     def quantile(self, raw: Tensor, levels: Sequence[float], centre: Tensor | None = None) -> Tensor:
         """See :class:`Head`."""
         return self.distribution(raw, centre).quantile(levels)

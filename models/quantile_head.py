@@ -72,6 +72,10 @@ class QuantileHead(Head):
         share[-1] += 0.5 * (1.0 - edges[-2])
         return (values * torch.tensor(share, dtype=raw.dtype, device=raw.device)).sum(-1)
 
+    def forecast(self, raw: Tensor, centre: Tensor | None = None) -> dict[str, Tensor]:
+        """See :class:`Head`: ``quantiles`` at the head's own levels, ``(level, time, site)``."""
+        return {"quantiles": self._floored(self.values(raw, centre)).movedim(-1, 0)}
+
     def quantile(self, raw: Tensor, levels: Sequence[float], centre: Tensor | None = None) -> Tensor:
         """See :class:`Head`.
 

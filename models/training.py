@@ -12,33 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.models.batches import Batch, StreamedData, TrainingData, make_batches
+from thalweg.models.batches import make_batches
 from thalweg.models.checkpoint import load_checkpoint, save_checkpoint
-from thalweg.models.losses import LOSSES
+from thalweg.models.descent import Descent, TrainingOptions
+from thalweg.models.group import ALONE, Group
 from thalweg.models.model import Model
+from thalweg.models.training_data import SharedData, StreamedData, TrainingData
 
 
 class DivergenceError(RuntimeError):
     """The loss became NaN or infinite; the message says when and what to try."""
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """How to train; one field for each key of an experiment's ``training`` section."""
-
-    epochs: int = 30
-    steps_per_epoch: int | None = None
-    window: int = 365
-    warmup: int = 365
-    batch_sites: int = 64
-    loss: str = "nse"
-    optimizer: str = "adam"
-    learning_rate: float = 1e-3
-    schedule: str = "cosine"
-    gradient_clip: float | None = 1.0
-    patience: int | None = None
-    checkpoint_every: int = 1
-    checkpoint_seconds: float = 300.0
 
 
 @dataclass
@@ -82,15 +65,13 @@ class History:
 
 OnEpoch = Callable[[Epoch], bool | None]
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "adadelta": torch.optim.Adadelta,
-}
-
 
 class Trainer:
     """Trains one model on one training part.
+
+    Several processes that make up a ``group`` train it together: each computes the windows of the sites that
+    it holds, the gradients are added up, and all take the same step. The steps are those of one process but
+    for rounding and for which units dropout leaves out.
 
     Parameters
     ----------
@@ -99,7 +80,14 @@ class Trainer:
     validate : gives a score (higher is better) after each epoch; early stopping and the choice of
         the best weights need it.
     checkpoint : file to write after every ``checkpoint_every`` epochs, and every ``checkpoint_seconds``
-        in the middle of one, and to resume from; the one before is kept too.
+        in the middle of one, and to resume from; the one before is kept too. With a group process 0 alone
+        writes and reads it; the group that goes on may be of another size.
+    group : the processes that train together. All of them call :meth:`fit`.
+
+    Raises
+    ------
+    ValueError
+        When the options do not fit the data, the machine or each other.
 
     Attributes
     ----------
@@ -109,12 +97,13 @@ class Trainer:
     def __init__(
         self,
         model: Model,
-        data: TrainingData | StreamedData,
+        data: TrainingData | SharedData | StreamedData,
         options: TrainingOptions,
         *,
         seed: int = 0,
         validate: Callable[[Model], float] | None = None,
         checkpoint: Path | None = None,
+        group: Group = ALONE,
     ) -> None:
         self.model = model
         self.data = data
@@ -123,12 +112,10 @@ class Trainer:
         self.checkpoint = checkpoint
         self.batches = make_batches(data, options.window, options.warmup, options.batch_sites, seed)
         self.steps = options.steps_per_epoch or self.batches.steps_per_pass
-        self.loss = LOSSES[options.loss]()
-        self.optimizer = OPTIMIZERS[options.optimizer](model.parameters(), lr=options.learning_rate)  # type: ignore[call-arg]
-        self.shape = _shape(options, self.steps)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self.shape)
+        self.descent = Descent(model, options, self.steps, seed, group)
         self.history = History()
         self.device = next(model.parameters()).device
+        self.group = group
         self.begun = Begun()
         self.saved = time.monotonic()
         self.seed = seed
@@ -152,7 +139,7 @@ class Trainer:
         try:
             # all of them are told, also when an early one is the last wanted
             told = [on_epoch(epoch) for epoch in self.history.epochs] if retell and on_epoch else []
-            if not any(told):
+            if not self.group.share(any(told)):
                 self._epochs(on_epoch)
         finally:
             self.batches.close()
@@ -166,7 +153,7 @@ class Trainer:
             if self._improved(epoch.validation):
                 self.history.best_epoch = epoch.epoch
                 self.history.best_weights = _copy(self.model.state_dict())
-            stop = bool(on_epoch(epoch)) if on_epoch else False
+            stop = self.group.share(bool(on_epoch(epoch)) if on_epoch else False)
             if stop or epoch.epoch % self.options.checkpoint_every == 0:
                 self._save()
             if stop:
@@ -187,18 +174,19 @@ class Trainer:
     def _epoch(self, number: int) -> Epoch:
         begun = self.begun
         if begun.steps == 0:
-            begun.learning_rate = self.optimizer.param_groups[0]["lr"]
+            begun.learning_rate = self.descent.learning_rate
         self.model.train()
         while begun.steps < self.steps:
             started = time.perf_counter()
-            batch = self.batches.draw().to(self.device)
+            batch = self.batches.draw()
             begun.waiting += time.perf_counter() - started
-            value = self._step(batch)
+            place = (number - 1, begun.steps)
+            value, samples = self.descent.step(None if batch is None else batch.to(self.device), place)
             if not math.isfinite(value):
                 raise self._diverged(f"the loss became {value} in epoch {number}, step {begun.steps + 1}")
             begun.loss += value
             begun.steps += 1
-            begun.samples += len(batch.deviation)
+            begun.samples += samples
             begun.seconds += time.perf_counter() - started
             if begun.steps < self.steps and time.monotonic() - self.saved >= self.options.checkpoint_seconds:
                 self._save()
@@ -219,25 +207,14 @@ class Trainer:
             "training.gradient_clip"
         )
 
-    def _step(self, batch: Batch) -> float:
-        prediction = self.model(batch.inputs, self.options.warmup)
-        loss = self.loss(prediction.target, batch.observed, batch.deviation)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self.options.gradient_clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.gradient_clip)
-        self.optimizer.step()
-        self.schedule.step()
-        return float(loss.detach())
-
     def _save(self) -> None:
-        if self.checkpoint is None:
+        self.saved = time.monotonic()
+        if self.checkpoint is None or self.group.rank:
             return
         history = self.history
         content: dict[str, Any] = {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
+            **self.descent.state(),
             "sampler": self.batches.state(),
             "begun": vars(self.begun),
             "random": torch.get_rng_state(),
@@ -250,42 +227,33 @@ class Trainer:
         self.saved = time.monotonic()
 
     def _resume(self) -> None:
-        content = None if self.checkpoint is None else load_checkpoint(self.checkpoint, self.device)
+        content: Any = None
+        if self.checkpoint is not None and not self.group.rank:
+            # what is shared must not be on one process's GPU
+            device = self.device if self.group.alone else torch.device("cpu")
+            content = load_checkpoint(self.checkpoint, device)
+        content = self.group.share(content)
         if content is None:
+            self._begin_alike()
             return
         self.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
-        self.schedule.load_state_dict(content["schedule"])
-        self._set_rate(self.options.learning_rate)
+        self.descent.restore(content)
         self.batches.restore(content["sampler"])
         self.begun = Begun(**content.get("begun", {}))
         torch.set_rng_state(content["random"].cpu())
-        if torch.cuda.is_available() and content["random_cuda"]:
+        if self.group.alone and torch.cuda.is_available() and content["random_cuda"]:
             torch.cuda.set_rng_state_all([state.cpu() for state in content["random_cuda"]])
         score, epoch = content["best"]
         epochs = [Epoch(**values) for values in content["epochs"]]
         self.history = History(epochs, score, epoch, content["best_weights"])
         self.resumed = len(epochs)
 
-    def _set_rate(self, rate: float) -> None:
-        """Go on with the present learning rate, at the place of the schedule that the checkpoint is at."""
-        self.schedule.base_lrs = [rate] * len(self.optimizer.param_groups)
-        for group in self.optimizer.param_groups:
-            group["initial_lr"] = rate
-            group["lr"] = rate * self.shape(self.schedule.last_epoch)
+    def _begin_alike(self) -> None:
+        """Take the first weights of process 0: drawn on another machine they may differ in their last bits."""
+        if not self.group.alone:
+            weights = {name: value.cpu() for name, value in self.model.state_dict().items()}
+            self.model.load_state_dict(self.group.share(weights))
 
 
 def _copy(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in weights.items()}
-
-
-def _shape(options: TrainingOptions, steps: int) -> Callable[[int], float]:
-    """Give the learning rate at each step, relative to the first."""
-    total = max(1, options.epochs * steps)
-    shapes: dict[str, Callable[[int], float]] = {
-        "constant": lambda step: 1.0,
-        # ends at 2 % of the start: the last steps settle, none is without effect
-        "cosine": lambda step: 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(step, total) / total)),
-        "step": lambda step: 0.5 ** ((3 * step) // total),
-    }
-    return shapes[options.schedule]

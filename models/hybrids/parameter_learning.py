@@ -12,6 +12,7 @@ from thalweg.models.networks.lstm import SequenceNetwork
 from thalweg.models.networks.mlp import mlp
 from thalweg.models.physics import simulate_routed
 from thalweg.models.process import Parameter, ProcessModel
+from thalweg.models.raw import to_range
 from thalweg.models.routing import ROUTING
 
 
@@ -82,6 +83,21 @@ class Hybrid(Model):
             warmup=warmup,
             details=details,
         )
+
+    def static_parameters(self, attributes: Tensor) -> dict[str, Tensor]:
+        """Give the parameters that do not vary in time, by name, without running the physics.
+
+        Parameters
+        ----------
+        attributes : ``(site, attribute)``, scaled.
+
+        Returns
+        -------
+        dict : ``(site, component)`` in the declared units.
+        """
+        raw = self.static_network(attributes)
+        found = self._by_name(raw[:, : len(self.static) * self.components], self.static)
+        return {item.name: to_range(found[item.name], item) for item in self.static}
 
     def _by_name(self, raw: Tensor, items: Sequence[Parameter]) -> dict[str, Tensor]:
         """Split ``(..., parameter * component)`` into ``(..., component)`` for each parameter."""

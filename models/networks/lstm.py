@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from thalweg.models.inputs import Inputs
 from thalweg.models.model import Model, Prediction
+from thalweg.models.precision import LowerPrecision
 
 
-class SequenceNetwork(nn.Module):
+class SequenceNetwork(LowerPrecision, nn.Module):
     """LSTM that gives ``outputs`` numbers a day and site.
 
     Static attributes are appended to each day's forcing (Kratzert et al. 2019,
@@ -28,9 +29,10 @@ class SequenceNetwork(nn.Module):
         """Give ``(time - warmup, site, output)``; the warm-up days only set the cell's state."""
         days = inputs.sequence.shape[0]
         static = inputs.attributes.unsqueeze(0).expand(days, -1, -1)
-        series, _ = self.lstm(torch.cat([inputs.sequence, static], dim=-1))
-        outputs: Tensor = self.head(self.dropout(series[warmup:]))
-        return outputs
+        with self.lowered(inputs.sequence):
+            series, _ = self.lstm(torch.cat([inputs.sequence, static], dim=-1))
+            outputs: Tensor = self.head(self.dropout(series[warmup:]))
+        return outputs.to(inputs.sequence.dtype)
 
 
 class Lstm(Model):

@@ -32,7 +32,8 @@ def prefect_server(pytestconfig):
     from thalweg.flows.server import server
 
     # kept between sessions: making the database takes most of the start
-    with server(pytestconfig.cache.mkdir("prefect")) as started, pytest.MonkeyPatch.context() as patch:
+    place = pytestconfig.cache.mkdir("prefect-" + os.environ.get("PYTEST_XDIST_WORKER", "alone"))
+    with server(place) as started, pytest.MonkeyPatch.context() as patch:
         # the server is gone before Prefect has sent its log: it would try for a minute
         patch.setenv("PREFECT_LOGGING_TO_API_ENABLED", "false")
         started.wait()

@@ -188,6 +188,37 @@ def test_more_processors_than_there_are(content, write, monkeypatch):
     assert problems(write(content)) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"resources": {"workers_per_model": 4, "cpus_per_worker": 3000}},
+            "4 workers of 3000 CPUs are more than this machine has",
+        ),
+        (
+            {"resources": {"workers_per_model": 9, "cpus_per_worker": 0.1}},
+            "9 workers cannot share out 4 training sites, as split 'ungauged_regions' has",
+        ),
+        ({"training": {"precision": "fp16"}}, "training.precision: fp16 needs a GPU"),
+        ({"training": {"precision": "half"}}, "training.precision: "),
+        ({"training": {"accumulate": 5}}, "training.accumulate: a batch of 4 sites has no 5 parts"),
+        ({"training": {"accumulate": 0}}, "training.accumulate: "),
+    ],
+)
+def test_workers_and_precision_that_do_not_fit(content, write, changes, said):
+    for key, values in changes.items():
+        content[key] = {**content.get(key, {}), **values}
+    found = problems(write(content))
+    assert len(found) == 1
+    assert said in found[0]
+
+
+def test_the_model_whose_training_does_not_fit_is_named(content, write):
+    content["models"]["hybrid"]["training"] = {"accumulate": 7}
+    (found,) = problems(write(content))
+    assert "models.hybrid.training.accumulate: a batch of 4 sites has no 7 parts" in found
+
+
 def test_folds_need_observations_of_the_target(content, write, twin_store):
     from thalweg.storage.store import open_store, write_store
 

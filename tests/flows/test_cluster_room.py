@@ -29,6 +29,10 @@ CPU4, GPU2 = {"CPU": 4.0, "memory": 1e9}, {"CPU": 8.0, "GPU": 2.0}
         ({"gpus_per_worker": 0.25, "cpus_per_worker": 2}, [GPU2], 4),
         ({"gpus_per_worker": 2}, [GPU2, GPU2], 2),
         ({"gpus_per_worker": 1}, [], 0),
+        ({"workers_per_model": 3}, [CPU4, CPU4], 2),  # a model's workers may be on several nodes
+        ({"workers_per_model": 3, "workers": 1}, [CPU4, CPU4], 1),
+        ({"workers_per_model": 9}, [CPU4, CPU4], 1),  # nodes are gone: it goes on with those that are left
+        ({"workers_per_model": 2}, [], 0),
     ],
 )
 def test_cells_are_on_one_node_and_one_gpu(resources, nodes, count):
@@ -42,6 +46,11 @@ def test_cells_are_on_one_node_and_one_gpu(resources, nodes, count):
         ({"cpus_per_worker": 16}, [CPU4, GPU2], "16 wanted, but no node has more than 8 CPU"),
         ({"gpus_per_worker": 1}, [CPU4], "resources.gpus_per_worker: 1 wanted, but there is 0 GPU"),
         ({"gpus_per_worker": 1.5}, [GPU2], "resources.gpus_per_worker: 1.5: must be whole above 1"),
+        (
+            {"workers_per_model": 9},
+            [CPU4, CPU4],
+            "resources.workers_per_model: 9 wanted, but there is room for 8",
+        ),
         (
             {"gpus_per_worker": 1, "cpus_per_worker": 8},
             [{"CPU": 64.0}, {"CPU": 2.0, "GPU": 1.0}],
@@ -103,4 +112,4 @@ def test_a_node_that_does_not_see_the_folder_of_runs_says_so(folder, monkeypatch
     with pytest.raises(
         InputError, match=r"runs/a: is not there on node .*--runs must name a folder on storage"
     ):
-        worker._check_shared(folder / "runs" / "a")
+        worker.check_shared(folder / "runs" / "a")

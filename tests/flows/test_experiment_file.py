@@ -214,7 +214,7 @@ def test_training_has_every_option_of_the_trainer():
     from typing import get_args
 
     from thalweg.flows.model_spec import Training
-    from thalweg.models.training import OPTIMIZERS, TrainingOptions
+    from thalweg.models.descent import OPTIMIZERS, TrainingOptions
 
     keys = Training.model_fields
     for option in fields(TrainingOptions):

@@ -29,6 +29,8 @@ def of(experiment, model="hybrid", split="temporal", fold="0", seed=1, snapshot=
         ("data.store", "moved.zarr"),
         ("name", "other"),
         ("resources.cpus_per_worker", 2),
+        ("resources.workers_per_model", 2),
+        ("training.precision", "float32"),
         ("models.physics.components", 3),
         ("splits.ungauged_regions.validate_share", 0.5),
     ],
@@ -41,6 +43,7 @@ def test_the_same_run(experiment, key, value):
     ("key", "value"),
     [
         ("training.epochs", 3),
+        ("training.precision", "bf16"),
         ("training.warmup", 80),
         ("models.hybrid.components", 3),
         ("models.hybrid.training.learning_rate", 0.1),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from thalweg.evaluation.holdout import bounded
+from thalweg.evaluation.extrapolation.holdout import bounded
 from thalweg.flows import commands, comparison, outcome_view, results_view
 from thalweg.flows.cli import parser
 from thalweg.flows.guarded import guarded

@@ -18,7 +18,7 @@ from thalweg.flows.plan import FOLD_SEED, make_jobs
 from thalweg.flows.preparation import Preparation
 from thalweg.flows.reproduction import cell_of
 from thalweg.flows.twin import twin
-from thalweg.models.batches import StreamedData, TrainingData
+from thalweg.models.training_data import StreamedData, TrainingData
 from thalweg.storage import looks, sites
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import Run

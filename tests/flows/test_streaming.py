@@ -14,7 +14,7 @@ from thalweg.flows.memory import data_budget, device_budget, free_memory
 from thalweg.flows.outcome import write_trained
 from thalweg.flows.prediction import validation_score
 from thalweg.flows.search_spec import Resources
-from thalweg.models.batches import StreamedData, TrainingData
+from thalweg.models.training_data import StreamedData, TrainingData
 from thalweg.storage import sites
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import Run
@@ -30,6 +30,7 @@ SPLIT = {
 }
 MODELS = {
     "lstm": {"kind": "lstm", "hidden": 4},
+    "headed": {"kind": "lstm", "hidden": 4, "head": {"kind": "cmal", "components": 2}},
     "hybrid": {"kind": "hybrid", "process": "hbv", "components": 2},
     "physics": {"kind": "calibrated", "process": "hbv"},
     "persistence": {"kind": "persistence"},
@@ -99,7 +100,7 @@ def test_a_streamed_cell_leaves_a_complete_run_folder(store, model, tmp_path):
         assert run.history()["waiting"].sum() == pytest.approx(status["seconds"]["waiting"])
 
 
-@pytest.mark.parametrize("model", ["lstm", "hybrid"])
+@pytest.mark.parametrize("model", ["headed", "hybrid"])
 def test_validation_and_test_in_blocks_change_no_number(store, model, tmp_path):
     found = {}
     for name, memory in (("whole", 1.0), ("blocks", MEMORY)):
@@ -114,6 +115,7 @@ def test_validation_and_test_in_blocks_change_no_number(store, model, tmp_path):
         run = Run(folder)
         found[name] = [validation_score(trainer.model, prepared.validation()), run.metrics()]
         found[name] += [run.predictions().load(), run.fluxes(), run.parameters()]
+        found[name] += [run.forecast(), run.validated().load(), run.validated_forecast()]
     whole, blocks = found["whole"], found["blocks"]
     assert whole[0] == pytest.approx(blocks[0], abs=1e-5)
     for column in whole[1].select_dtypes("number"):
@@ -121,6 +123,7 @@ def test_validation_and_test_in_blocks_change_no_number(store, model, tmp_path):
     for a, b in zip(whole[2:], blocks[2:], strict=True):
         if a is not None:
             xr.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+            assert a.attrs.get("floor") == b.attrs.get("floor")
             assert a["region"].values.tolist() == b["region"].values.tolist()
             assert {n: v.attrs.get("units") for n, v in a.items()} == {
                 n: v.attrs.get("units") for n, v in b.items()

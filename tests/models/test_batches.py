@@ -6,10 +6,11 @@ import time
 import pytest
 import torch
 
-from thalweg.models.batches import InMemory, Streamed, StreamedData, TrainingData
+from thalweg.models.batches import InMemory, Streamed
 from thalweg.models.inputs import Inputs, cut
 from thalweg.models.networks import Lstm
 from thalweg.models.training import Trainer, TrainingOptions
+from thalweg.models.training_data import StreamedData, TrainingData
 
 DAYS, SITES, WINDOW, WARMUP = 120, 23, 20, 10
 GROUPS = [list(range(first, min(first + 4, SITES))) for first in range(0, SITES, 4)]

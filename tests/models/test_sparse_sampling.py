@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from thalweg.models.batches import InMemory, Streamed, StreamedData, TrainingData
+from thalweg.models.batches import InMemory, Streamed
 from thalweg.models.inputs import Inputs
 from thalweg.models.sampling import ObservedStarts, Windows
+from thalweg.models.training_data import StreamedData, TrainingData
 
 DAYS, SITES, WINDOW, WARMUP = 700, 5, 40, 30
 

@@ -175,13 +175,37 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(damage, both, tmp_path
     assert same(weights(whole), weights(resumed))
 
 
+def test_two_that_save_at_the_same_time_leave_a_whole_checkpoint(tmp_path):
+    """A worker that was believed lost goes on for seconds beside the one that took its place."""
+    path, content = tmp_path / "c.pt", {"weights": torch.arange(1000.0)}
+
+    def save():
+        for _ in range(60):
+            checkpoint.save_checkpoint(content, path)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(save) for _ in range(2)]:
+            done.result()
+    left = tmp_path / "c.pt.0123456789ab.partial"
+    left.touch()
+    assert torch.equal(checkpoint.load_checkpoint(path, torch.device("cpu"))["weights"], content["weights"])
+    checkpoint.save_checkpoint(content, path)
+    assert left.exists()  # its writer may be at it
+    os.utime(left, (0, 0))
+    checkpoint.save_checkpoint(content, path)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["c.previous.pt", "c.pt"]
+    left.touch()
+    checkpoint.remove_checkpoint(path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_weights_that_the_last_step_broke_are_not_kept():
     broken = trainer("lstm", options=replace(OPTIONS, epochs=1, steps_per_epoch=1))
 
     def breaks(*ignored):
         next(broken.model.parameters()).data.fill_(float("nan"))
 
-    broken.optimizer.register_step_post_hook(breaks)
+    broken.descent.optimizer.register_step_post_hook(breaks)
     with pytest.raises(DivergenceError, match="weights became NaN"):
         broken.fit()
 
