@@ -12,11 +12,12 @@ demo: $(INSTALLED)
 	@echo
 	@echo "Look at it in a browser:  $(BIN)/thalweg dashboard"
 
+# Two at a time: many wait for servers and processes rather than compute.
 test: $(INSTALLED)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 test-all: $(INSTALLED)
-	$(BIN)/pytest -m ""
+	$(BIN)/pytest -n 2 --dist loadfile -m ""
 
 # On a machine with an NVIDIA GPU; elsewhere every test is skipped and says why.
 test-gpu: $(INSTALLED)

@@ -16,8 +16,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from thalweg.evaluation.baseflow import baseflow_index
 from thalweg.evaluation.efficiency import ratio
+from thalweg.evaluation.interpretation.baseflow import baseflow_index
 from thalweg.evaluation.moments import Array
 from thalweg.evaluation.resampling import WATER_YEAR, water_year
 from thalweg.evaluation.skill import MINIMUM_DAYS, check_aligned, site_coordinates

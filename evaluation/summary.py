@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from thalweg.evaluation.audit import baseflow_check
 from thalweg.evaluation.comparison import Comparison, compare, compare_sites
+from thalweg.evaluation.interpretation.audit import baseflow_check
 from thalweg.evaluation.intervals import LEVEL, SAMPLES, median_interval
 from thalweg.evaluation.tables import GROUP, groups, need, site_values
 
@@ -47,8 +47,8 @@ def summarize(
     Table with the columns ``COLUMNS``. ``sites`` are those in the median, ``undefined`` those tested whose
     value is NaN; ``folds``, ``seeds`` and ``runs`` those with results; ``runs_expected`` is NA where
     unknown. ``baseflow_correlation`` (over sites; NaN where the model has no baseflow) and
-    ``baseflow_flag`` are those of :func:`thalweg.evaluation.audit.baseflow_check`. ``note`` says in words
-    what is missing, or nothing.
+    ``baseflow_flag`` are those of :func:`thalweg.evaluation.interpretation.audit.baseflow_check`. ``note``
+    says in words what is missing, or nothing.
     """
     if not metrics.empty:
         need(metrics, metric)

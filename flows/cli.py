@@ -145,7 +145,9 @@ def parser() -> argparse.ArgumentParser:
     add_job_commands(command, (_add_experiment, _add_runs, _add_json))
 
     added = command("list", "list what an experiment can name")
-    added.add_argument("what", choices=("models", "processes", "splits", "sources", "losses", "metrics"))
+    added.add_argument(
+        "what", choices=("models", "processes", "splits", "sources", "losses", "heads", "metrics")
+    )
     _add_json(added)
 
     added = command("runs", "list runs")
@@ -168,6 +170,27 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="one experiment, without showing scores of the test: to choose by",
     )
+    _add_runs(added)
+    _add_json(added)
+
+    added = command(
+        "evaluate", "compute all scores, signatures, strata and intervals of runs; pool their seeds"
+    )
+    added.add_argument(
+        "names", nargs="+", metavar="RUN", help="a run, or an experiment's name for all of its runs"
+    )
+    added.add_argument("--only", action="append", default=[], metavar="PRODUCT", help="may be given again")
+    added.add_argument("--force", action="store_true", help="make what is there again")
+    added.add_argument("--blind", action="store_true", help="show no scores of the tests")
+    _add_set(added)
+    _add_runs(added)
+    _add_json(added)
+
+    added = command("report", "evaluate an experiment and write what came of it as one web page")
+    added.add_argument("experiment", metavar="NAME", help="the experiment's name, as `thalweg runs` lists it")
+    added.add_argument("--output", type=Path, metavar="FILE", help="(default: report.html in its folder)")
+    added.add_argument("--metric", default="nse", help="see `thalweg list metrics` (default: nse)")
+    added.add_argument("--quick", action="store_true", help="show only what was evaluated before")
     _add_runs(added)
     _add_json(added)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thalweg.flows import worker
 from thalweg.flows.console import print_json
 from thalweg.storage.errors import InputError
+
+if TYPE_CHECKING:
+    from thalweg.storage.results import Run
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
@@ -164,6 +168,35 @@ def compare(options: Namespace) -> int:
     return DONE
 
 
+def evaluate(options: Namespace) -> int:
+    """Evaluate runs that are done; 1 when a product of one could not be made."""
+    from thalweg.flows import evaluation_view
+
+    worker.enter(str(Path.cwd()))
+    return FAILED if evaluation_view.evaluate(options, changes(options)) else DONE
+
+
+def report(options: Namespace) -> int:
+    """Evaluate an experiment and write its report; 1 when something could not be evaluated."""
+    from thalweg.flows.reporting.experiment import evaluate_all, write_report
+
+    worker.enter(str(Path.cwd()))
+    found = [] if options.quick else evaluate_all(options.runs, options.experiment, on_run=_say_run)
+    file = write_report(options.runs, options.experiment, options.output, options.metric)
+    failed = {f"{each.run.id}: {name}": why for each in found for name, why in each.failed.items()}
+    for what, why in failed.items():
+        print(f"{what}: {why}", file=sys.stderr)
+    if options.json:
+        print_json({"report": str(file), "failed": failed})
+    else:
+        print(file)
+    return FAILED if failed else DONE
+
+
+def _say_run(run: Run) -> None:
+    print(f"evaluating {run.id}", file=sys.stderr, flush=True)
+
+
 def submit(options: Namespace) -> int:
     """Submit an experiment to a cluster; 1 when it was waited for and failed."""
     from thalweg.flows import job_commands
@@ -240,6 +273,8 @@ COMMANDS = {
     "runs": runs,
     "show": show,
     "compare": compare,
+    "evaluate": evaluate,
+    "report": report,
     "reproduce": reproduce,
     "dashboard": dashboard,
 }

@@ -65,10 +65,12 @@ class Source(BaseModel):
 
 
 class Data(Spec):
-    """The store, and which of its variables are used."""
+    """The store, how it is made, and which of its variables are used."""
 
     store: str
     source: Source | None = None
+    quality: dict[str, Any] | None = None
+    ingest: dict[str, Any] | None = None
     target: str = "discharge"
     forcings: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "precipitation",

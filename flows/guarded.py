@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from thalweg.evaluation.holdout import BUDGET, Answer, Thresholdout, bounded, unbounded
+from thalweg.evaluation.extrapolation.holdout import BUDGET, Answer, Thresholdout, bounded, unbounded
 from thalweg.flows.console import console, number, table
 from thalweg.flows.experiment import Experiment
 from thalweg.flows.fingerprint import configuration

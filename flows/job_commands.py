@@ -89,7 +89,7 @@ def cancel(options: Namespace) -> int:
     if job.ended or not cluster.cancel(job.id):
         print(f"{job.id}: has ended before: {job.state}")
         return DONE
-    print(f"{job.id}: is being stopped; submitting it again goes on from there")
+    print(f"{job.id}: stopped; submitting it again goes on from there")
     return DONE
 
 

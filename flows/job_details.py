@@ -44,10 +44,7 @@ class Job:
 def job_of(details: Any) -> Job:
     """Give a job from the details that Ray's client gives."""
     metadata = details.metadata or {}
-    started = None if not details.start_time else datetime.fromtimestamp(details.start_time / 1000, UTC)
-    ended = (
-        datetime.now(UTC) if not details.end_time else datetime.fromtimestamp(details.end_time / 1000, UTC)
-    )
+    started, ended = _time(details.start_time), _time(details.end_time) or datetime.now(UTC)
     return Job(
         id=str(details.submission_id),
         state=str(getattr(details.status, "value", details.status)).lower(),

@@ -31,6 +31,7 @@ ADDRESS = "RAY_API_SERVER_ADDRESS"
 ANSWER_SECONDS = 10.0
 LOST_SECONDS = 120.0  # a head that is started again answers within this
 LOOK_SECONDS = 2.0
+STOP_SECONDS = 60.0  # Ray kills what has not ended after 30
 
 
 class Jobs:
@@ -134,9 +135,17 @@ class Jobs:
             time.sleep(LOOK_SECONDS)
 
     def cancel(self, id: str) -> bool:  # noqa: A002
-        """Stop a job; False when it had ended before."""
+        """Stop a job and wait until it has ended; False when it had before.
+
+        Whoever submits it again right after would else be attached to the one that is about to end.
+        """
+        id = self.find(id).id  # noqa: A001
         with self._explained():
-            return bool(self.client.stop_job(self.find(id).id))
+            stopped = bool(self.client.stop_job(id))
+        deadline = time.monotonic() + STOP_SECONDS
+        while stopped and not self.find(id).ended and time.monotonic() < deadline:
+            time.sleep(LOOK_SECONDS / 4)
+        return stopped
 
     def logs(self, id: str) -> str:  # noqa: A002
         """Give all that a job has said so far."""
@@ -179,6 +188,8 @@ class Jobs:
                 place += len(text)
                 if new:
                     write(new)
+        except BrokenPipeError:
+            raise  # who reads what we write has seen enough
         except (aiohttp.ClientError, OSError, RuntimeError):
             pass  # the job's state, which is asked for next, says why
         return max(said, place)

@@ -81,6 +81,12 @@ def _sources() -> list[Row]:
     ]
 
 
+def _heads() -> list[Row]:
+    from thalweg.models.heads import KINDS
+
+    return [{"kind": kind, "description": description} for kind, description in KINDS.items()]
+
+
 def _losses() -> list[Row]:
     from thalweg.models.losses import LOSSES
 
@@ -115,6 +121,7 @@ _LISTS = {
     "processes": _processes,
     "sources": _sources,
     "losses": _losses,
+    "heads": _heads,
     "splits": _splits,
     "metrics": _metrics,
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+ENSEMBLE = "+ensemble"  # after the model's name: its runs of several seeds, pooled
+
 
 class MisplacedError(ValueError):
     """A mistake at a key below the one being checked, with the dotted path from there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from thalweg.evaluation.baseflow import baseflow_index
 from thalweg.evaluation.floors import climatology, persistence
+from thalweg.evaluation.interpretation.baseflow import baseflow_index
 from thalweg.evaluation.skill import skill
-from thalweg.flows.prediction import predict
+from thalweg.flows.prediction import predict, predict_members
 from thalweg.flows.preparation import Preparation, Record
 from thalweg.models.calibrated import Calibrated
 from thalweg.models.engine.weighted import WEIGHT
+from thalweg.models.headed import HeadedPhysics
+from thalweg.models.heads import QuantileHead
 from thalweg.models.hybrids import Hybrid
 from thalweg.models.model import Model, Prediction
 from thalweg.models.process import Parameter, State, Variable
@@ -28,28 +31,68 @@ from thalweg.storage.results import write_metrics, written_by_sites
 Write = Callable[[str, xr.Dataset], None]
 
 
-def write_trained(model: Model, prepared: Preparation, folder: Path) -> None:
+@dataclass(frozen=True)
+class Dropout:
+    """How many simulations with other units left out make a forecast, and the seed that draws them."""
+
+    members: int
+    seed: int
+
+
+def write_trained(model: Model, prepared: Preparation, folder: Path, dropout: Dropout | None = None) -> None:
     """Simulate the test part, some sites after the other, and write all that came of it.
 
-    These are predictions, parameters, fluxes and metrics.
+    These are predictions and their distribution, parameters, fluxes and metrics; of the validation part
+    predictions, distribution and metrics.
     """
     write_text(folder / "statistics.json", prepared.statistics.to_json())
-    metrics = []
+    physics = model.physics if isinstance(model, HeadedPhysics) else model
+    metrics, validation = [], []
     with written_by_sites(folder) as write:
-        for record in prepared.test():
+        for record in prepared.test(0 if dropout is None else dropout.members):
             prediction = predict(model, record, details=True)
             extra = {}
-            if isinstance(model, Calibrated | Hybrid):
-                extra = _write_details(prediction, model, record, prepared, write)
-            simulated = _series(prediction.target, record, prepared.units)
+            if isinstance(physics, Calibrated | Hybrid):
+                extra = _write_details(prediction, physics, record, prepared, write)
+            simulated, forecast = _forecast(model, prediction, record, prepared, dropout)
+            if forecast is not None:
+                write("forecast", forecast)
             metrics.append(_tested(simulated, record, prepared, write, extra))
+        for record in prepared.validation() or ():
+            simulated, forecast = _forecast(model, predict(model, record), record, prepared, dropout)
+            observed = _series(record.target, record, prepared.units)
+            write("validated", xr.Dataset({"simulated": simulated, "observed": observed}))
+            if forecast is not None:
+                write("validated_forecast", forecast)
+            validation.append(_scores(simulated, record, prepared))
     write_metrics(folder, xr.concat(metrics, "site"))
-    validation = [
-        _scores(_series(predict(model, record).target, record, prepared.units), record, prepared)
-        for record in prepared.validation() or ()
-    ]
     if validation:
         write_metrics(folder, xr.concat(validation, "site"), "validation.parquet")
+
+
+def _forecast(
+    model: Model, prediction: Prediction, record: Record, prepared: Preparation, dropout: Dropout | None
+) -> tuple[xr.DataArray, xr.Dataset | None]:
+    """Give the mean that is scored as a simulation, ``(site, time)``, and the distribution, if there is one.
+
+    :func:`thalweg.storage.run_series.forecast_of` says how the distribution is kept.
+    """
+    if dropout is not None:
+        members = predict_members(model, record, dropout.members, dropout.seed)
+        forecast = xr.Dataset({"members": _stacked(members, "member", record, prepared.units)})
+        return _series(members.mean(0), record, prepared.units), forecast
+    simulated = _series(prediction.target, record, prepared.units)
+    if model.head is None or prediction.raw is None:
+        return simulated, None
+    along = "quantile" if isinstance(model.head, QuantileHead) else "component"
+    found = model.head.forecast(prediction.raw, prediction.centre)
+    units = {"weight": "1", "asymmetry": "1"}
+    forecast = xr.Dataset(
+        {name: _stacked(v, along, record, units.get(name, prepared.units)) for name, v in found.items()}
+    )
+    if isinstance(model.head, QuantileHead):
+        return simulated, forecast.assign_coords(quantile=list(model.head.levels))
+    return simulated, forecast.assign_attrs({} if model.head.floor is None else {"floor": model.head.floor})
 
 
 def _write_details(
@@ -125,6 +168,13 @@ def _series(values: Tensor, record: Record, units: str, *, time: object = None) 
     return xr.DataArray(
         np.ascontiguousarray(values.cpu().numpy().T), coordinates, ("site", "time"), attrs={"units": units}
     )
+
+
+def _stacked(values: Tensor, along: str, record: Record, units: str) -> xr.DataArray:
+    """Wrap ``(along, time, site)`` as ``(along, site, time)`` with the coordinates of the sites."""
+    coordinates = {**_site_coordinates(record), "time": record.days}
+    last = np.ascontiguousarray(values.cpu().numpy().swapaxes(1, 2))
+    return xr.DataArray(last, coordinates, (along, "site", "time"), attrs={"units": units})
 
 
 def _site_coordinates(record: Record) -> dict[str, object]:

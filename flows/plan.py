@@ -107,10 +107,17 @@ def make_jobs(cells: Sequence[Cell], root: Path, snapshot: str, *, force: bool =
 
 
 def remove_replaced(jobs: Sequence[Job]) -> None:
-    """Remove the runs of another configuration that are in the way."""
+    """Remove the runs of another configuration that are in the way.
+
+    Each goes in one step: half of one, without its manifest, would leave a checkpoint that the new run takes
+    for its own.
+    """
     for job in jobs:
         if job.replaces:
-            shutil.rmtree(job.folder)
+            aside = job.folder.with_name(f".{job.name}.replaced")
+            shutil.rmtree(aside, ignore_errors=True)  # of a driver that was killed
+            job.folder.rename(aside)
+            shutil.rmtree(aside)
             job.replaces = False
 
 

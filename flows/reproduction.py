@@ -84,6 +84,11 @@ def reproduce(root: Path, name: str) -> Reproduction:
     from thalweg.flows.cell import run_cell
 
     run = find_run(root, name)
+    if run.manifest.get("members"):
+        raise InputError(
+            f"{run.id}: is pooled from {', '.join(run.manifest['members'])}: make these again, then "
+            f"`thalweg evaluate {run.experiment}`"
+        )
     if run.state != "done":
         raise InputError(f"{run.id}: is {run.state}; only a run that is done can be made again")
     cell = cell_of(run)

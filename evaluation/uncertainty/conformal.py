@@ -4,7 +4,7 @@ How wrong a model is where it was not trained (the calibration part) says how wi
 Nothing is assumed of model or errors but that calibration and test are exchangeable: with n calibration
 errors and ``k = ⌈(n + 1) level⌉``, an interval as wide as the k-th smallest error holds a new observation
 with probability ``k / (n + 1)`` or more. A region, a climate or a river regime that was not calibrated on
-is not exchangeable: :func:`thalweg.evaluation.coverage.coverage` shows each group apart.
+is not exchangeable: :func:`thalweg.evaluation.uncertainty.coverage.coverage` shows each group apart.
 
 Vovk et al. (2005), Algorithmic Learning in a Random World, 10.1007/b106715; Lei et al. (2018),
 10.1080/01621459.2017.1307116.

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from thalweg.evaluation.conformal import LEVEL
 from thalweg.evaluation.intervals import SAMPLES
 from thalweg.evaluation.moments import Array
 from thalweg.evaluation.skill import check_aligned
+from thalweg.evaluation.uncertainty.conformal import LEVEL
 from thalweg.storage.errors import InputError
 
 # The coverage of a single calibration is itself random: by a point or two with some hundred days.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import xarray as xr
 
 from thalweg.evaluation.efficiency import ratio
-from thalweg.evaluation.forecasts import Distribution, Ensemble, Forecast, Quantiles
 from thalweg.evaluation.moments import Array
-from thalweg.evaluation.score_sums import BINS, LEVELS, ScoreSums, attributes
 from thalweg.evaluation.skill import MINIMUM_DAYS, check_aligned
+from thalweg.evaluation.uncertainty.forecasts import Distribution, Ensemble, Forecast, Quantiles
+from thalweg.evaluation.uncertainty.score_sums import BINS, LEVELS, ScoreSums, attributes
 from thalweg.models.families import FAMILIES
 from thalweg.storage.errors import InputError
 
@@ -39,7 +39,7 @@ def probabilistic_skill(
           ``(component, site, time)``; the attribute ``floor`` (mm/day) where they are cut off.
     observed : (mm/day), ``(site, time)``; NaN is left out.
     levels : of the central intervals.
-    fair : see :class:`thalweg.evaluation.forecasts.Ensemble`.
+    fair : see :class:`thalweg.evaluation.uncertainty.forecasts.Ensemble`.
     minimum_days : with fewer observed days every score of a site is NaN.
 
     Returns
@@ -111,6 +111,49 @@ def pool(forecasts: Sequence[xr.Dataset]) -> xr.Dataset:
         return xr.concat(equal, "component", join="exact", combine_attrs="override")
     except ValueError as error:
         raise InputError(f"distributions to pool must have the same sites and days: {error}") from error
+
+
+def central_interval(forecast: xr.DataArray | xr.Dataset, level: float) -> xr.Dataset | None:
+    """Give the central interval of a forecast that holds a share of ``level``: ``lower`` and ``upper``.
+
+    Parameters
+    ----------
+    forecast : as for :func:`probabilistic_skill`.
+
+    Returns
+    -------
+    Dataset (mm/day), ``(site, time)``; None where members or levels do not reach that far.
+    """
+    blocks = []
+    for some, sites in _blocks(forecast):
+        bounds = some.interval(level)
+        if bounds is None:
+            return None
+        dims = ("site", "time")
+        blocks.append(sites.assign(lower=(dims, bounds[0]), upper=(dims, bounds[1])))
+    return xr.concat(blocks, "site") if blocks else None
+
+
+def forecast_deviation(forecast: xr.DataArray | xr.Dataset) -> xr.DataArray | None:
+    """Give the standard deviation of a forecast (mm/day), ``(site, time)``; None for quantiles."""
+    blocks = []
+    for some, sites in _blocks(forecast):
+        spread = some.spread()
+        if spread is None:
+            return None
+        blocks.append(sites.assign(deviation=(("site", "time"), np.sqrt(spread[1]))))
+    return xr.concat(blocks, "site")["deviation"] if blocks else None
+
+
+def _blocks(forecast: xr.DataArray | xr.Dataset) -> Iterator[tuple[Forecast, xr.Dataset]]:
+    """Give some sites after the other: the forecast, and a dataset of their coordinates alone."""
+    along = next(name for name in ("member", "quantile", "component") if name in forecast.dims)
+    coords = {n: c for n, c in forecast.coords.items() if set(c.dims) <= {"site", "time"} and c.dims}
+    sites = xr.Dataset(coords=coords)
+    step = max(1, VALUES_AT_ONCE // max(1, forecast.sizes[along] * forecast.sizes["time"]))
+    for first in range(0, forecast.sizes["site"], step):
+        some = slice(first, first + step)
+        yield _forecast(forecast.isel(site=some), along, fair=True), sites.isel(site=some)
 
 
 def _climatology(observed: Array) -> Array:

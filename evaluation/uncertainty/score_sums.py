@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.evaluation.efficiency import ratio
-from thalweg.evaluation.forecasts import Forecast
 from thalweg.evaluation.moments import Array, add_exactly, exact_sum
+from thalweg.evaluation.uncertainty.forecasts import Forecast
 
 LEVELS = (0.5, 0.9)  # of the central intervals
 BINS = 20  # of the PIT histogram

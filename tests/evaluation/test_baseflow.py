@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from thalweg.evaluation.baseflow import baseflow, baseflow_index
+from thalweg.evaluation.interpretation.baseflow import baseflow, baseflow_index
 from thalweg.storage.errors import InputError
 
 # Daily flow of the Bass River at Loch (ML/day) with missing days, as in the example of Ladson et al.

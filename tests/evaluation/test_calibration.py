@@ -12,7 +12,7 @@ from sklearn.calibration import _SigmoidCalibration
 from sklearn.isotonic import IsotonicRegression
 from venn_abers import VennAbers as ReferenceVennAbers
 
-from thalweg.evaluation.calibration import Isotonic, Platt, VennAbers, adaptive_calibration_error
+from thalweg.evaluation.uncertainty.calibration import Isotonic, Platt, VennAbers, adaptive_calibration_error
 from thalweg.storage.errors import InputError
 
 WAYS = [Platt, Isotonic, VennAbers]

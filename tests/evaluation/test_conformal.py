@@ -7,14 +7,14 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from thalweg.evaluation.conformal import (
+from thalweg.evaluation.uncertainty.conformal import (
     errors_around,
     errors_beyond,
     interval_around,
     interval_beyond,
     margin,
 )
-from thalweg.evaluation.coverage import coverage
+from thalweg.evaluation.uncertainty.coverage import coverage
 from thalweg.storage.errors import InputError
 
 

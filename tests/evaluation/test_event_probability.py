@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scores import probability as scores_probability
 from sklearn import metrics as sklearn_metrics
 
-from thalweg.evaluation.event_probability import (
+from thalweg.evaluation.uncertainty.event_probability import (
     PROBABILITY_METRICS,
     ForecastCounts,
     auprc,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from thalweg.evaluation.holdout import Thresholdout, bounded, unbounded
+from thalweg.evaluation.extrapolation.holdout import Thresholdout, bounded, unbounded
 from thalweg.storage.errors import InputError
 
 SAMPLES, PICKED, TIMES = 2500, 57, 6

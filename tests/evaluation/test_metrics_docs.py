@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from thalweg.evaluation.event_probability import PROBABILITY_METRICS
 from thalweg.evaluation.events import EVENT_METRICS
-from thalweg.evaluation.score_sums import SCORES
 from thalweg.evaluation.signatures import SIGNATURES
 from thalweg.evaluation.skill import METRICS
+from thalweg.evaluation.uncertainty.event_probability import PROBABILITY_METRICS
+from thalweg.evaluation.uncertainty.score_sums import SCORES
 
 TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from thalweg.evaluation import probabilistic as module
-from thalweg.evaluation.forecasts import Distribution, Ensemble, Quantiles
-from thalweg.evaluation.probabilistic import pool, probabilistic_skill
-from thalweg.evaluation.score_sums import BINS, SCORES, ScoreSums
+from thalweg.evaluation.uncertainty.forecasts import Distribution, Ensemble, Quantiles
+from thalweg.evaluation.uncertainty.probabilistic import pool, probabilistic_skill
+from thalweg.evaluation.uncertainty.score_sums import BINS, SCORES, ScoreSums
 from thalweg.storage.errors import InputError
 
 LEVELS = np.array([0.05, 0.25, 0.5, 0.75, 0.95])

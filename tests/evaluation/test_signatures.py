@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from thalweg.evaluation.baseflow import baseflow_index
+from thalweg.evaluation.interpretation.baseflow import baseflow_index
 from thalweg.evaluation.signatures import SIGNATURES, compare_signatures, signature_skill, signatures
 from thalweg.storage.errors import InputError
 

@@ -1,0 +1,1 @@
+"""Whether skill holds outside of what was trained on."""

@@ -1,0 +1,1 @@
+"""`thalweg report`: an experiment as one page of text, tables and figures."""
