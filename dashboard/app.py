@@ -25,6 +25,7 @@ st.navigation(
     [
         st.Page("views/runs.py", title="Runs", icon=":material/stacks:", default=True),
         st.Page("views/skill.py", title="Skill", icon=":material/analytics:"),
+        st.Page("views/extrapolation.py", title="Extrapolation", icon=":material/travel_explore:"),
         st.Page("views/site.py", title="Site", icon=":material/show_chart:"),
         st.Page("views/data.py", title="Data", icon=":material/database:"),
     ],

@@ -98,6 +98,11 @@ def metrics(runs: Iterable[Card]) -> tuple[pd.DataFrame, list[str]]:
     return _metrics(tuple(run.source for run in runs))
 
 
+def validation(runs: Iterable[Card]) -> pd.DataFrame:
+    """Metrics of the validation parts of these runs, one row a run and site; empty without any."""
+    return _validation(tuple(run.source for run in runs))
+
+
 def test_looks(runs: Iterable[Card]) -> str:
     """How often the test parts of these runs were looked at, in words."""
     tests = {test for run in runs for test in _tests(run.path, run.stamp)}
@@ -190,6 +195,11 @@ def _metrics(runs: tuple[tuple[str, Stamp], ...]) -> tuple[pd.DataFrame, list[st
     looks.shown(root(), opened, "dashboard")
     table = collect_metrics(opened)
     return table, [f"{run.id}: {problem}" for run in opened for problem in run.problems]
+
+
+@st.cache_data(max_entries=20, show_spinner=False)
+def _validation(runs: tuple[tuple[str, Stamp], ...]) -> pd.DataFrame:
+    return collect_metrics([Run(Path(path)) for path, _ in runs], validation=True)
 
 
 @st.cache_data(max_entries=5000, show_spinner=False)

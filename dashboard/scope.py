@@ -76,6 +76,17 @@ class Scope:
 
 def choose_scope(runs: Sequence[Card], first: DeltaGenerator, second: DeltaGenerator) -> Scope | None:
     """Lets a person choose an experiment and a split; None, with the reason on the page, without any."""
+    own = choose_experiment(runs, first)
+    if own is None:
+        return None
+    splits = list(dict.fromkeys(run.split for run in own))
+    with second:
+        split = choices.segments("split", "Split", splits)
+    return load_scope(own[0].experiment, split, [run for run in own if run.split == split])
+
+
+def choose_experiment(runs: Sequence[Card], place: DeltaGenerator) -> list[Card] | None:
+    """Lets a person choose an experiment: its runs; None, with the reason on the page, without any."""
     if not runs:
         parts.empty(
             "Nothing to compare yet",
@@ -85,14 +96,10 @@ def choose_scope(runs: Sequence[Card], first: DeltaGenerator, second: DeltaGener
         return None
     newest = sorted(runs, key=lambda run: -run.updated.timestamp() if run.updated is not None else 0.0)
     experiments = list(dict.fromkeys(run.experiment for run in newest))
-    with first:
+    with place:
         default = next((run.experiment for run in newest if run.state == "done"), experiments[0])
         experiment = choices.select("experiment", "Experiment", experiments, default)
-    own = [run for run in runs if run.experiment == experiment]
-    splits = list(dict.fromkeys(run.split for run in own))
-    with second:
-        split = choices.segments("split", "Split", splits)
-    return load_scope(experiment, split, [run for run in own if run.split == split])
+    return [run for run in runs if run.experiment == experiment]
 
 
 def load_scope(experiment: str, split: str, runs: Sequence[Card]) -> Scope | None:

@@ -60,6 +60,48 @@ def skill_table(
     return _table(head, rows)
 
 
+def gap_table(gaps: pd.DataFrame, measure: Measure, strokes: Mapping[str, Stroke], look: Look) -> str:
+    """Skill inside and outside of what was trained on, and the gap with its interval drawn.
+
+    Parameters
+    ----------
+    gaps : columns of :func:`thalweg.evaluation.extrapolation.gaps.extrapolation_gaps`.
+    """
+    drawn = gaps.rename(columns={"gap": "median"})
+    ends = drawn[["median", "low", "high"]].to_numpy(float)
+    reach = float(np.nanmax(np.abs(ends))) if np.isfinite(ends).any() else 1.0
+    head = ["Model", "Outside", "Inside"]
+    cells = [f'<th class="l">{name}</th>' for name in head]
+    cells += [f"<th>{_heading(measure)} inside</th>", f"<th>{_heading(measure)} outside</th>"]
+    cells += [
+        '<th class="l" colspan="2">Gap, inside less outside</th>',
+        '<th class="l">In words</th>',
+        "<th>Sites</th>",
+    ]
+    rows = []
+    for _, row in drawn.iterrows():
+        inside = row["inside_split"] + ("" if row["paired"] else " (other sites)")
+        interval = f"{_value(row['low'], measure)} to {_value(row['high'], measure)}"
+        stroke = strokes[row["model"]]
+        rows.append(
+            _row(
+                [
+                    _model_cell(row["model"], stroke),
+                    f'<td class="l">{text(row["split"])}</td>',
+                    f'<td class="l">{text(inside)}</td>',
+                    f"<td>{_value(row['inside'], measure)}</td>",
+                    f"<td>{_value(row['outside'], measure)}</td>",
+                    f'<td class="l" style="width:14%">{_range(row, (-reach, reach), stroke, look)}</td>',
+                    f'<td class="l">{_value(row["median"], measure)}&ensp;<small>{interval}</small></td>',
+                    f'<td class="l">{text(row["sentence"].split(": ", 1)[1].split(" (")[0])}</td>',
+                    f"<td>{int(row['sites']):,}</td>",
+                ],
+                floor=False,
+            )
+        )
+    return _table(cells, rows)
+
+
 def site_table(
     values: pd.DataFrame,
     measures: Mapping[str, Measure],

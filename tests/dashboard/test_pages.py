@@ -47,7 +47,7 @@ def test_a_run_in_the_address_is_told_in_detail(open_page: Open) -> None:
     assert len(page.get("plotly_chart")) == 1
 
 
-@pytest.mark.parametrize("name", ["runs", "skill", "site", "data"])
+@pytest.mark.parametrize("name", ["runs", "skill", "extrapolation", "site", "data"])
 def test_without_runs_a_page_says_which_command_makes_some(
     name: str, open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

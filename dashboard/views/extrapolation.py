@@ -1,0 +1,156 @@
+"""Whether skill holds where models were not trained: gaps, distance, and shares of the data."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from thalweg.dashboard import choices, data, evaluated, parts, tables
+from thalweg.dashboard.data import Card
+from thalweg.dashboard.figures.extrapolation import by_distance, data_efficiency, inside_outside
+from thalweg.dashboard.figures.sitemap import clicked, skill_map
+from thalweg.dashboard.look import Look, Stroke, strokes
+from thalweg.dashboard.measures import Measure, measures
+from thalweg.dashboard.scope import choose_experiment
+from thalweg.evaluation.extrapolation.gaps import extrapolation_gaps
+from thalweg.evaluation.extrapolation.support import skill_by_distance
+from thalweg.evaluation.intervals import median_interval
+from thalweg.evaluation.tables import site_values
+from thalweg.flows.split_kinds import split_kinds
+from thalweg.storage.results import Run
+
+_HEIGHT = 400
+
+
+@parts.page
+def page(look: Look) -> None:
+    """Draws the page."""
+    runs = data.cards()
+    first, second = st.columns([3, 2], gap="medium")
+    own = choose_experiment(runs, first)
+    if own is None:
+        return
+    table, problems = data.metrics(own)
+    found = measures(table.columns)
+    trained = table[~table["model"].isin({run.model for run in own if run.floor})] if len(table) else table
+    if trained.empty or not found:
+        parts.empty(
+            "No results yet",
+            "No trained model of this experiment is done: the page Runs says how far each is.",
+        )
+        parts.notices(problems)
+        return
+    with second:
+        metric = choices.select("metric", "Metric", list(found), show=lambda name: found[name].short)
+    kinds = _kinds(tuple(run.source for run in own))
+    lines = strokes(*data.model_names(runs), look)
+    validation = data.validation(own)
+    gaps = _gaps(trained, validation, kinds, metric)
+    if gaps.empty:
+        parts.empty(
+            "Nothing here extrapolates",
+            "Give the experiment a temporal split and one of ungauged sites or regions, extreme years or "
+            "another climate: the gap between them is shown here.",
+        )
+    else:
+        parts.html(tables.gap_table(gaps, found[metric], lines, look))
+    left, right = st.columns([4, 5], gap="medium")
+    with left:
+        if not gaps.empty:
+            parts.plot(inside_outside(gaps, found[metric], lines, look), "gaps")
+        _distances(own, trained, found[metric], lines, look)
+    with right:
+        if gaps["paired"].any():
+            _map(gaps[gaps["paired"]], trained, own[0].experiment, found[metric], look)
+        curves = _curves(trained, metric)
+        if curves:
+            parts.plot(data_efficiency(curves, found[metric], lines, look, _HEIGHT), "efficiency")
+    parts.notices(problems)
+
+
+def _map(gaps: pd.DataFrame, trained: pd.DataFrame, experiment: str, measure: Measure, look: Look) -> None:
+    """Where one model loses skill outside; a click on a site opens its hydrograph."""
+    split = choices.segments("outside", "Change from inside to", list(dict.fromkeys(gaps["split"])))
+    model = choices.segments("map", "Model on the map", list(gaps.loc[gaps["split"] == split, "model"]))
+    own = trained[trained["model"] == model]
+    inside = gaps["inside_split"].iloc[0]
+    before, after = (site_values(own[own["split"] == name], measure.name) for name in (inside, split))
+    places = own.groupby("site")[["latitude", "longitude", "region"]].first()
+    long = f"{measure.long}: outside less inside"
+    change = Measure("change", f"{measure.short} change", long, measure.units, "zero", 0.0)
+    fig = skill_map(places, after - before, change, look, _HEIGHT)
+    site = clicked(parts.plot(fig, f"change-{split}", on_select="rerun", selection_mode="points"))
+    if site is not None:
+        told = {"experiment": experiment, "split": split, "site": site}
+        st.switch_page("views/site.py", query_params=told)
+
+
+def _distances(
+    runs: Sequence[Card], trained: pd.DataFrame, measure: Measure, lines: Mapping[str, Stroke], look: Look
+) -> None:
+    support = evaluated.tables(runs, "support")
+    if support.empty:
+        parts.empty(
+            "How far from the training data?",
+            "Distances and the applicability of each prediction are computed by",
+            f"thalweg evaluate {runs[0].experiment}",
+        )
+    else:
+        _by_distance(support, trained, measure, lines, look)
+
+
+def _by_distance(
+    support: pd.DataFrame, trained: pd.DataFrame, measure: Measure, lines: Mapping[str, Stroke], look: Look
+) -> None:
+    joined = trained.merge(
+        support[["run", "site", "nearest", "applicability", "days_outside"]], on=["run", "site"]
+    )
+    splits = list(dict.fromkeys(joined["split"]))
+    split = choices.segments("far", "Distance, on", splits, splits[-1])
+    classes, said = {}, []
+    for model, own in joined[joined["split"] == split].groupby("model"):
+        far = own.groupby("site")[["nearest", measure.name]].mean()
+        classes[str(model)] = skill_by_distance(far[measure.name], far["nearest"], samples=200)
+        said.append(f"{model}: {classes[str(model)].attrs['sentence']}")
+    parts.plot(by_distance(classes, measure, lines, look, _HEIGHT), "distance")
+    own = joined[joined["split"] == split]
+    said.append(
+        f"{(own['applicability'] < 0.05).mean():.0%} of sites and {own['days_outside'].mean():.1%} of days "
+        "lie "
+        "outside of what was trained on (applicability below 0.05)"
+    )
+    parts.note(" · ".join(said))
+
+
+def _curves(trained: pd.DataFrame, metric: str) -> dict[str, pd.DataFrame]:
+    """The data-efficiency curve of each model, from splits named after a share."""
+    named = trained.assign(share=trained["split"].str.extract(r"-(\d+(?:\.\d+)?)$", expand=False)).dropna(
+        subset=["share"]
+    )
+    if named["share"].nunique() < 2:
+        return {}
+    curves = {}
+    for model, own in named.groupby("model"):
+        rows = [
+            {"share": float(str(s)), **median_interval(site_values(part, metric))._asdict()}
+            for s, part in own.groupby("share")
+        ]
+        curves[str(model)] = pd.DataFrame(rows)
+    return curves
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def _kinds(runs: tuple[tuple[str, data.Stamp], ...]) -> dict[str, str]:
+    return split_kinds([Run(Path(path)) for path, _ in runs])
+
+
+@st.cache_data(max_entries=100, show_spinner="Comparing inside and outside …")
+def _gaps(
+    trained: pd.DataFrame, validation: pd.DataFrame, kinds: dict[str, str], metric: str
+) -> pd.DataFrame:
+    return extrapolation_gaps(trained, kinds, metric, validation)
+
+
+if __name__ == "__main__":
+    page()
