@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from thalweg.evaluation import probabilistic as module
+from thalweg.evaluation.uncertainty import probabilistic as module
 from thalweg.evaluation.uncertainty.forecasts import Distribution, Ensemble, Quantiles
 from thalweg.evaluation.uncertainty.probabilistic import pool, probabilistic_skill
 from thalweg.evaluation.uncertainty.score_sums import BINS, SCORES, ScoreSums

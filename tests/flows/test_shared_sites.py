@@ -45,11 +45,14 @@ def in_group(work, size=WORKERS):
 def cell(content, write):
     """A cell whose data may take so many GB."""
 
+    one_at_a_time = threading.Lock()  # all write the one file
+
     def make(memory=1.0):
-        content["resources"] = {"memory": memory}
-        checked = check(write(content))
-        checked.raise_problems()
-        return cells_of(checked.experiment, checked.folds)[1]
+        with one_at_a_time:
+            content["resources"] = {"memory": memory}
+            checked = check(write(content))
+            checked.raise_problems()
+            return cells_of(checked.experiment, checked.folds)[1]
 
     return make
 
