@@ -7,8 +7,9 @@ correction for short records and Student's t of Harvey, Leybourne and Newbold (1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from thalweg.evaluation.skill import check_aligned, site_coordinates
 from thalweg.storage.errors import InputError
 
 Loss = Literal["squared", "absolute"]
+Series: TypeAlias = "xr.DataArray | Sequence[xr.DataArray]"
 
 # Errors of daily discharge hang together over a recession, that is over weeks.
 HORIZON = 30
@@ -68,8 +70,8 @@ class _Test(NamedTuple):
 
 
 def diebold_mariano(
-    a: xr.DataArray,
-    b: xr.DataArray,
+    a: Series,
+    b: Series,
     observed: xr.DataArray,
     *,
     horizon: int = HORIZON,
@@ -79,16 +81,18 @@ def diebold_mariano(
 
     Parameters
     ----------
-    a, b, observed : discharge (mm/day), ``(site, time)``, aligned. A day that is NaN in any is left out.
+    a, b, observed : discharge (mm/day), ``(site, time)``, aligned. A day that is NaN in any is left out. Of a
+        model with several seeds all may be given: their losses are averaged day by day.
     horizon : days after which errors no longer hang together; the variance of the mean takes in
         autocovariances of up to ``horizon - 1`` days. For forecasts, the days ahead.
     loss : of an error e, ``squared`` e² or ``absolute`` |e|.
 
     Returns
-    ------- Dataset over ``(site,)``: ``difference``, the mean loss of a minus that of b ((mm/day)² or
-    mm/day; negative where a is better), ``statistic``, the two-sided ``p_value`` and ``days``. Statistic
-    and p-value are NaN with at most ``horizon`` days, and where the difference is the same on every day; 0
-    and 1 where that is none.
+    -------
+    Dataset over ``(site,)``: ``difference``, the mean loss of a minus that of b ((mm/day)² or mm/day;
+    negative where a is better), ``statistic``, the two-sided ``p_value`` and ``days``. Statistic and p-value
+    are NaN with at most ``horizon`` days, and where the difference is the same on every day; 0 and 1 where
+    that is none.
 
     Raises
     ------
@@ -119,8 +123,8 @@ def diebold_mariano(
 
 
 def compare_errors(
-    a: xr.DataArray,
-    b: xr.DataArray,
+    a: Series,
+    b: Series,
     observed: xr.DataArray,
     names: tuple[str, str] = ("a", "b"),
     *,
@@ -178,22 +182,29 @@ def compare_errors(
 _LOSSES = {"squared": np.square, "absolute": np.abs}
 
 
-def _gain(a: xr.DataArray, b: xr.DataArray, observed: xr.DataArray, loss: Loss) -> xr.DataArray:
+def _gain(a: Series, b: Series, observed: xr.DataArray, loss: Loss) -> xr.DataArray:
     """Give the loss of a less that of b on every day from the first to the last, ``(site, time)``."""
     if loss not in _LOSSES:
         raise InputError(f"loss {loss!r}: give one of {', '.join(_LOSSES)}")
-    check_aligned(a, observed)
-    check_aligned(b, observed)
-    of = _LOSSES[loss]
     o = observed.transpose("site", "time").astype(np.float64)
-    errors = [series.transpose("site", "time").values.astype(np.float64) - o.values for series in (a, b)]
-    gain = o.copy(data=of(errors[0]) - of(errors[1]))
+    gain = o.copy(data=_loss(a, o, loss) - _loss(b, o, loss))
     index = gain.indexes.get("time")
     if isinstance(index, pd.DatetimeIndex) and len(index) > 1:
         whole = pd.date_range(index[0], index[-1])
         if len(whole) != len(index):
             gain = gain.reindex(time=whole)
     return gain
+
+
+def _loss(series: Series, observed: xr.DataArray, loss: Loss) -> Array:
+    """Give the loss of every day, the mean of several series', ``(site, time)``."""
+    several = [series] if isinstance(series, xr.DataArray) else list(series)
+    total = np.zeros(observed.shape)
+    for one in several:
+        check_aligned(one, observed)
+        values = one.transpose("site", "time").values.astype(np.float64)
+        total += _LOSSES[loss](values - observed.values)
+    return total / len(several)
 
 
 def _whole(horizon: int) -> int:

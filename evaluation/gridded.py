@@ -157,9 +157,9 @@ def gridded_skill(
     simulated, observed, climatology : see :meth:`GridSums.of`, over ``(time, latitude, longitude)``.
 
     Returns
-    ------- Dataset with bias, RMSE, MAE and ACC of each time (``rmse_time`` and so on, area-weighted,
-    ``(time,)``), of each cell (``rmse_map``, ``(latitude, longitude)``) and of all (``rmse``, no
-    dimension).
+    -------
+    Dataset with bias, RMSE, MAE and ACC of each time (``rmse_time`` and so on, area-weighted, ``(time,)``),
+    of each cell (``rmse_map``, ``(latitude, longitude)``) and of all (``rmse``, no dimension).
     """
     result = xr.Dataset()
     for suffix, over in (("_time", SPACE), ("_map", ("time",)), ("", ("time", *SPACE))):

@@ -95,10 +95,11 @@ def signatures(
     minimum_days : with fewer known days, all signatures of a site are NaN.
 
     Returns
-    ------- Dataset over ``(site,)`` with the names and units of ``SIGNATURES``. NaN where undefined: the
-    logarithmic slope where flow is zero on a third of the days, elasticity without a water year of both,
-    half-flow date without one of which at least 95 % of days are known and some flow. A river without a
-    high (low) flow day has a duration of zero.
+    -------
+    Dataset over ``(site,)`` with the names and units of ``SIGNATURES``. NaN where undefined: the logarithmic
+    slope where flow is zero on a third of the days, elasticity without a water year of both, half-flow date
+    without one of which at least 95 % of days are known and some flow. A river without a high (low) flow day
+    has a duration of zero.
 
     Raises
     ------

@@ -7,6 +7,7 @@ daily errors.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 
@@ -26,7 +27,7 @@ OVER = ("time", "site")
 
 
 def compare_series(
-    simulated: Mapping[str, xr.DataArray],
+    simulated: Mapping[str, xr.DataArray | Sequence[xr.DataArray]],
     observed: xr.DataArray,
     *,
     metrics: Iterable[str] | None = None,
@@ -48,7 +49,8 @@ def compare_series(
 
     Parameters
     ----------
-    simulated : discharge (mm/day) by model, ``(site, time)``, aligned with ``observed``.
+    simulated : discharge (mm/day) by model, ``(site, time)``, aligned with ``observed``; or several of one
+        model, such as those of its seeds, whose scores are averaged at each site.
     observed : discharge (mm/day), ``(site, time)``; NaN is left out.
     metrics : names in ``METRICS``; all of them if absent.
     pairs : models to compare; every two if absent.
@@ -74,18 +76,24 @@ def compare_series(
         raise InputError(f"no series of model {', '.join(unknown)}; there are {', '.join(simulated)}")
     if not over or not set(over) <= set(OVER):
         raise InputError(f"over {list(over)}: give 'time', 'site' or both")
-    whole = {model: skill(series, observed, metrics=names) for model, series in simulated.items()}
+    series = {
+        f"{model}/{place}": one
+        for model, several in simulated.items()
+        for place, one in enumerate([several] if isinstance(several, xr.DataArray) else several)
+    }
+    scored = {key: skill(one, observed, metrics=names) for key, one in series.items()}
+    whole = _averaged({key: {name: found[name].values for name in names} for key, found in scored.items()})
     resampled = None
     if "time" in over:
         draws = draw_blocks(observed["time"], blocks, samples, seed)
-        resampled = resample_scores(simulated, observed, draws, metrics=names)
+        resampled = _averaged(resample_scores(series, observed, draws, metrics=names))
     sites = None
     if "site" in over:
         sites = draw_sites(observed.sizes["site"], clusters, samples, seed)
     comparisons = []
     for name in names:
         for a, b in chosen:
-            x, y = whole[a][name].values, whole[b][name].values
+            x, y = whole[a][name], whole[b][name]
             both = ~(np.isnan(x) | np.isnan(y))
             drawn = (x, y) if resampled is None else (resampled[a][name], resampled[b][name])
             gain = np.subtract(*comparable(METRICS[name], *(np.where(both, v, np.nan) for v in drawn)))
@@ -124,6 +132,22 @@ def draw_sites(
     for row, places in zip(drawn, rows, strict=True):
         row[: len(places)] = places
     return drawn
+
+
+def _averaged(scores: Mapping[str, Mapping[str, NDArray]]) -> dict[str, dict[str, Array]]:
+    """Give the mean of what is named ``model/0``, ``model/1`` and so on, by model; NaN is left out."""
+    of_model: dict[str, list[Mapping[str, NDArray]]] = {}
+    for key, found in scores.items():
+        of_model.setdefault(key.rpartition("/")[0], []).append(found)
+    averaged: dict[str, dict[str, Array]] = {}
+    for model, several in of_model.items():
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Mean of empty slice")
+            averaged[model] = {
+                name: first if len(several) == 1 else np.nanmean([one[name] for one in several], axis=0)
+                for name, first in several[0].items()
+            }
+    return averaged
 
 
 def _difference(name: str, x: Array, y: Array, medians: Array, level: float) -> Difference:

@@ -73,8 +73,9 @@ def attribute_classes(values: xr.DataArray, classes: int = 3) -> xr.DataArray:
     classes : of about equally many sites, where it is numeric; equal values stay together.
 
     Returns
-    ------- DataArray ``(site,)`` of labels, ``lowest to highest value`` of the class; ``unknown`` where it
-    is missing.
+    -------
+    DataArray ``(site,)`` of labels, ``lowest to highest value`` of the class; ``unknown`` where it is
+    missing.
     """
     if values.dims != ("site",):
         raise InputError(f"attribute {values.name}: dimensions {values.dims}; it must have ('site',)")
@@ -89,9 +90,9 @@ def attribute_classes(values: xr.DataArray, classes: int = 3) -> xr.DataArray:
     if known.size:
         limits = np.unique(np.quantile(known, np.arange(1, classes) / classes))
         place = np.searchsorted(limits, numbers, side="left")
-        for number in np.unique(place[~np.isnan(numbers)]):
-            chosen = (place == number) & ~np.isnan(numbers)
-            labels[chosen] = f"{numbers[chosen].min():.3g} to {numbers[chosen].max():.3g}"
+        members = [(place == number) & ~np.isnan(numbers) for number in range(len(limits) + 1)]
+        for chosen, label in zip(members, _ranges([numbers[each] for each in members]), strict=True):
+            labels[chosen] = label
     return values.copy(data=labels)
 
 
@@ -175,6 +176,16 @@ def skill_by_sites(
                 rows.append((name, days, label, *interval, int((~np.isnan(chosen)).sum())))
     columns = ["metric", "days", "sites_of", "median", "low", "high", "sites"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _ranges(classes: Sequence[np.ndarray]) -> list[str]:
+    """Name classes by their lowest and highest value, with as many digits as tell them apart."""
+    names: list[str] = []
+    for digits in (3, 4, 6, 9, 17):
+        names = [f"{c.min():.{digits}g} to {c.max():.{digits}g}" if c.size else "" for c in classes]
+        if len(set(names) - {""}) == sum(name != "" for name in names):
+            break
+    return names
 
 
 def _order(label: object) -> tuple[int, float, str]:

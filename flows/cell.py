@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from thalweg.flows.building import build_model
-from thalweg.flows.cell_spec import Cell
+from thalweg.flows.cell_spec import CHECKPOINT, Cell
 from thalweg.flows.experiment import FLOORS, ClimatologyModel, PersistenceModel
 from thalweg.flows.fingerprint import configuration
 from thalweg.flows.ledger import Cost, Gauge, Meter
@@ -37,7 +37,6 @@ from thalweg.storage.store import open_store
 
 OnEpoch = Callable[[dict[str, Any]], bool | None]
 
-CHECKPOINT = "checkpoint.pt"
 LATELY = 5  # epochs from which the time left is told
 
 

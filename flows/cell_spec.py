@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from thalweg.flows.experiment import FLOORS, Experiment
 from thalweg.storage.splits import Fold
 
+CHECKPOINT = "checkpoint.pt"  # in the run's folder
+
 
 @dataclass(frozen=True)
 class Cell:

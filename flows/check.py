@@ -312,11 +312,11 @@ def _tried_problems(experiment: Experiment, result: Check) -> Iterator[Problem]:
     def against_store(spec: Experiment) -> list[str]:
         own = [*_process_problems(spec), *_variable_problems(spec, result.dataset)]  # type: ignore[arg-type]
         lengths = [problem for fold in result.folds for problem in _length_problems(spec, fold, first)]
-        return [message for _, message in (*own, *lengths)]
+        return [message for _, message in (*own, *training_problems(spec), *lengths)]
 
     known = set(against_store(experiment))
     for key, dimension in experiment.search.space.items():
-        if not (key.startswith("data.") or key.endswith((".process", ".window"))):
+        if not (key.startswith("data.") or key.endswith(TRIED)):
             continue
         for value in probes(dimension):
             with suppress(InputError):  # a value that is not allowed at all is told of already
@@ -335,3 +335,5 @@ def periods(split: Any) -> list[tuple[str, tuple[date, date]]]:
 
 
 PARTS = (("train", "train"), ("test", "test"), ("validate", "validate_"))
+# Keys of a search whose values may be allowed and yet not fit the rest.
+TRIED = (".process", ".window", ".precision", ".accumulate", ".batch_sites")

@@ -15,7 +15,7 @@ from typing import Any
 
 from thalweg.flows.names import nearest
 from thalweg.flows.pooling import ensembles
-from thalweg.flows.products import conformal, explanation, extrapolation, physics, scores
+from thalweg.flows.products import conformal, events, explanation, extrapolation, physics, scores
 from thalweg.flows.products.run_data import RunData
 from thalweg.flows.products.scores import Tables
 from thalweg.storage import evaluations
@@ -27,6 +27,7 @@ Product = Callable[[Run, RunData], Tables]
 PRODUCTS: list[tuple[str, Product]] = [
     ("deterministic", scores.deterministic),
     ("probabilistic", scores.probabilistic),
+    ("events", events.events),
     ("signatures", scores.signatures),
     ("strata", scores.strata),
     ("conformal", conformal.conformal),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.flows import together, worker
+from thalweg.flows.cell_spec import CHECKPOINT
 from thalweg.flows.cluster import Head, check_fits, room
 from thalweg.flows.endings import ending
 from thalweg.flows.experiment import Resources
@@ -118,7 +119,7 @@ class _Matrix:
             self.waiting.remove(job)
             if _done_meanwhile(job):
                 continue
-            job.state, job.attempts = "running", job.attempts + 1
+            job.state, job.attempts, job.saved = "running", job.attempts + 1, _saved(job)
             self.running[self.start(job)] = job
 
     def _next(self) -> Job | None:
@@ -204,12 +205,21 @@ def _conclude(job: Job, reference: Any) -> None:
         with suppress(OSError):
             (job.folder / TRACEBACK).write_text(end.traceback, encoding="utf-8")
     reached = int(Run(job.folder).status.get("epoch") or 0)
-    spared = (end.mishap and reached > job.reached) or (end.crowded and not job.alone)
+    further = reached > job.reached or _saved(job) > job.saved  # or in the middle of an epoch
+    spared = (end.mishap and further) or (end.crowded and not job.alone)
     job.wasted += not spared
     job.reached, job.alone = max(job.reached, reached), job.alone or end.crowded
     allowed = 0 if end.hopeless else job.cell.experiment.resources.retries
     job.state = "waiting" if job.wasted <= allowed else "failed"
     _write(job)
+
+
+def _saved(job: Job) -> int:
+    """Give when the job's checkpoint was written (ns); 0 where there is none."""
+    try:
+        return (job.folder / CHECKPOINT).stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _done_meanwhile(job: Job) -> bool:

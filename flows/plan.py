@@ -31,6 +31,7 @@ class Job:
     attempts : how often it was begun.
     wasted : attempts that broke off without getting further than those before; retries are for these.
     reached : the last epoch that any attempt told of.
+    saved : when its checkpoint was written (ns), as it was when the last attempt began.
     alone : whether it is to run with no other beside it, since the memory was not enough for all.
     replaces : whether a run of another configuration is in the folder, which is to go.
     """
@@ -42,6 +43,7 @@ class Job:
     attempts: int = 0
     wasted: int = 0
     reached: int = 0
+    saved: int = 0
     alone: bool = False
     replaces: bool = False
 

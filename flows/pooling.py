@@ -71,7 +71,7 @@ def _ensemble(root: Path, members: Sequence[Run], force: bool) -> Run:
         "made_from": made_from,
     }
     write_manifest(folder, manifest)
-    _count_score(root, folder, first, [run.path.name for run in members])
+    _count_score(root, folder, first, [run.seed for run in members])
     tables = _write(folder, members)
     for file, table in tables.items():
         write_metrics(folder, table, file)
@@ -79,10 +79,10 @@ def _ensemble(root: Path, members: Sequence[Run], force: bool) -> Run:
     return Run(folder)
 
 
-def _count_score(root: Path, folder: Path, first: Run, members: Sequence[str]) -> None:
-    """Count the look at the test: a pooled model is one more that was scored on it."""
+def _count_score(root: Path, folder: Path, first: Run, seeds: Sequence[int]) -> None:
+    """Count the look at the test: a pooled model is one more that was scored on it, whatever its folds."""
     experiment = Experiment.model_validate(first.manifest["config"])
-    content = json.dumps([configuration(experiment, first.model), sorted(members)])
+    content = json.dumps([configuration(experiment, first.model), sorted(seeds)])
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     for test in looks.tests_of([first]):
         looks.scored(root, test, f"{folder.parent.name}/{folder.name}", digest, floor=False)

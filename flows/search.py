@@ -20,7 +20,7 @@ from thalweg.flows.pool import LOOK_SECONDS, Pool
 from thalweg.flows.search_spec import DEFAULT_LAG
 from thalweg.flows.space import count_trials, longest, search_split
 from thalweg.flows.trial_worker import TRAIN_CELL, TrialWorker, pack
-from thalweg.flows.trials import Leg, Outcome, Trials
+from thalweg.flows.trials import Leg, Outcome, Trials, trial_folder
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import Run, write_status
 
@@ -157,7 +157,11 @@ class _Driver:
         if self.pool is not None:
             left += self.pool.close()
         for leg in left:
-            self._mark(leg, "stopped", "interrupted; the same command goes on from here")
+            self._mark(leg.folder, "stopped", "interrupted; the same command goes on from here")
+        for trial in self.trials.found.values():
+            own = trial_folder(trial.trial)
+            if trial.state == "cut" and Run(self.folder / own).state == "waiting":  # decided when it paused
+                self._mark(own, "stopped", "")
         for trial in (*self.trials.found.values(), *self.trials.repeated.values()):
             if trial.state == "running":
                 trial.state = "paused"
@@ -191,7 +195,8 @@ class _Driver:
                 self.again.append(leg)
                 return
             outcome = Outcome(rows, "failed", message=end.message, accident=True)
-            self._mark(leg, "failed", end.message)
+        if outcome.state == "failed":  # of several workers not all know why
+            self._mark(leg.folder, "failed", outcome.message)
         self.journal.ended(leg, outcome, repeat=repeat)
         trial = place(self.trials, leg.trial, leg.seed, repeat=repeat)
         assert trial is not None  # it was begun
@@ -231,9 +236,9 @@ class _Driver:
         except (OSError, ValueError):
             return []
 
-    def _mark(self, leg: Leg, state: str, message: str) -> None:
-        """Say in a trial's status what became of it."""
-        folder = self.folder / leg.folder
+    def _mark(self, place: str, state: str, message: str) -> None:
+        """Say in the status of a trial, by its folder, what became of it."""
+        folder = self.folder / place
         with suppress(OSError, InputError):
             folder.mkdir(parents=True, exist_ok=True)
             write_status(folder, {**Run(folder).status, "state": state, "message": message, "updated": None})

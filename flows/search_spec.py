@@ -101,9 +101,9 @@ class Resources(Spec):
 
     ``workers: null`` is as many runs at once as fit. ``workers_per_model``: so many workers train one model
     together; each has its own CPUs and GPUs, and its share of the sites. ``memory`` (GB) is for the data of
-    one worker: what needs more is streamed from the store; ``null`` is half of the memory that is free,
+    one worker: what needs more is streamed from the store; ``null`` is half of the machine's memory,
     shared by the workers. ``gradient_memory`` (GB) is what a simulation may keep for its way back: with less
-    it computes some days twice, to the same result; ``null`` is 4 GB, or a quarter of what is free on a GPU.
+    it computes some days twice, to the same result; ``null`` is 4 GB, or a quarter of a GPU's memory.
     """
 
     cpus_per_worker: Positive = 1

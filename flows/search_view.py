@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from thalweg.flows.console import console, number, plural, table
+from thalweg.flows.experiment_view import cost_text, total_cost
 from thalweg.flows.noise import CONFIDENCE, Noise, indistinct, noise_of
 from thalweg.flows.progress import Row
 from thalweg.flows.search_result import to_paste
@@ -71,6 +72,9 @@ def show_trials(trials: Trials, folder: Path) -> None:
             out.print(_table(trials, left, noise))
     if noise is not None:
         _show_noise(trials, noise)
+    cost = total_cost(path.parent for path in (folder / "search").glob("*/*/ledger.json"))
+    if cost.attempts:
+        out.print(f"\ntook {cost_text(cost.summary())}", markup=False)
     out.print(
         f"\nbest of {plural(len(trials.found), 'trial')} (all in {folder / 'search.csv'}); to paste:\n",
         markup=False,

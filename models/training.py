@@ -249,7 +249,7 @@ class Trainer:
         self.resumed = len(epochs)
 
     def _begin_alike(self) -> None:
-        """Take the first weights of process 0: drawn on another machine they may differ in their last bits."""
+        """Take the first weights of process 0; another machine may draw other last bits."""
         if not self.group.alone:
             weights = {name: value.cpu() for name, value in self.model.state_dict().items()}
             self.model.load_state_dict(self.group.share(weights))

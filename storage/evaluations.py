@@ -18,6 +18,7 @@ import pandas as pd
 import xarray as xr
 
 from thalweg.storage import atomic
+from thalweg.storage.errors import InputError
 from thalweg.storage.run_folder import now
 
 FOLDER, RECORD = "evaluation", "made.json"
@@ -64,16 +65,18 @@ def read_table(folder: Path, table: str) -> pd.DataFrame | xr.Dataset | None:
 
     Raises
     ------
-    OSError, ValueError
+    InputError
         Where it is damaged.
     """
-    path = folder / FOLDER / table
-    if path.with_name(f"{table}.parquet").exists():
-        return pd.read_parquet(path.with_name(f"{table}.parquet"))
-    if path.with_name(f"{table}.zarr").exists():
-        dataset: xr.Dataset = xr.open_zarr(path.with_name(f"{table}.zarr"), chunks=None)
-        return dataset
-    return None
+    parquet, zarr = (folder / FOLDER / f"{table}.{ending}" for ending in ("parquet", "zarr"))
+    path = parquet if parquet.exists() else zarr
+    if not path.exists():
+        return None
+    try:
+        return pd.read_parquet(path) if path == parquet else xr.open_zarr(path, chunks=None)
+    except (OSError, ValueError) as error:
+        again = f"make it again with `thalweg evaluate {folder.parent.name}/{folder.name} --force`"
+        raise InputError(f"{path}: is damaged; {again}") from error
 
 
 def _write(place: Path, name: str, content: pd.DataFrame | xr.Dataset) -> str:

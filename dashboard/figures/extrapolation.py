@@ -90,14 +90,16 @@ def data_efficiency(
     strokes: Mapping[str, Stroke],
     look: Look,
     height: int,
+    split: str = "",
 ) -> go.Figure:
     """Skill against the share of the data trained on, with intervals, a line a model.
 
     Parameters
     ----------
     curves : model -> columns ``share`` (%), ``median``, ``low``, ``high``.
+    split : whose shares they are.
     """
-    fig = figure(look, height, "Data efficiency")
+    fig = figure(look, height, f"Data efficiency, {split}" if split else "Data efficiency")
     for model, table in curves.items():
         stroke = strokes[model]
         ordered = table.sort_values("share")

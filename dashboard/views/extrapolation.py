@@ -14,8 +14,8 @@ from thalweg.dashboard.look import Look, Stroke, strokes
 from thalweg.dashboard.measures import Measure, measures
 from thalweg.dashboard.scope import choose_experiment
 from thalweg.evaluation.extrapolation.gaps import extrapolation_gaps
+from thalweg.evaluation.extrapolation.shares import share_curves
 from thalweg.evaluation.extrapolation.support import skill_by_distance
-from thalweg.evaluation.intervals import median_interval
 from thalweg.evaluation.tables import site_values
 from thalweg.flows.split_kinds import split_kinds
 from thalweg.storage.results import Run
@@ -63,9 +63,10 @@ def page(look: Look) -> None:
     with right:
         if gaps["paired"].any():
             _map(gaps[gaps["paired"]], trained, own[0].experiment, found[metric], look)
-        curves = _curves(trained, metric)
-        if curves:
-            parts.plot(data_efficiency(curves, found[metric], lines, look, _HEIGHT), "efficiency")
+        for name, own_curves in share_curves(trained, kinds, metric).groupby("curve"):
+            curves = {str(model): curve for model, curve in own_curves.groupby("model")}
+            fig = data_efficiency(curves, found[metric], lines, look, _HEIGHT, str(name))
+            parts.plot(fig, f"efficiency-{name}")
     parts.notices(problems)
 
 
@@ -117,27 +118,9 @@ def _by_distance(
     own = joined[joined["split"] == split]
     said.append(
         f"{(own['applicability'] < 0.05).mean():.0%} of sites and {own['days_outside'].mean():.1%} of days "
-        "lie "
-        "outside of what was trained on (applicability below 0.05)"
+        "lie outside of what was trained on (applicability below 0.05)"
     )
     parts.note(" · ".join(said))
-
-
-def _curves(trained: pd.DataFrame, metric: str) -> dict[str, pd.DataFrame]:
-    """The data-efficiency curve of each model, from splits named after a share."""
-    named = trained.assign(share=trained["split"].str.extract(r"-(\d+(?:\.\d+)?)$", expand=False)).dropna(
-        subset=["share"]
-    )
-    if named["share"].nunique() < 2:
-        return {}
-    curves = {}
-    for model, own in named.groupby("model"):
-        rows = [
-            {"share": float(str(s)), **median_interval(site_values(part, metric))._asdict()}
-            for s, part in own.groupby("share")
-        ]
-        curves[str(model)] = pd.DataFrame(rows)
-    return curves
 
 
 @st.cache_data(max_entries=50, show_spinner=False)

@@ -1,7 +1,9 @@
 """Skill inside against skill outside of what a model was trained on.
 
-Inside is a split in time: the sites were trained on, other years are tested. Outside is any other split. Both
-are scored at the same sites where that can be, so that the gap is the model's and not that of easier rivers.
+Inside is a split in time: the sites were trained on, other years are tested. Outside is any other split but
+one by shares of the data, which has a curve of its own (:mod:`thalweg.evaluation.extrapolation.shares`): a
+share of the years tests known sites, too. Both are scored at the same sites where that can be, so that the
+gap is the model's and not that of easier rivers.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from thalweg.evaluation.comparison import comparable
+from thalweg.evaluation.extrapolation.shares import SHARES
 from thalweg.evaluation.intervals import LEVEL, SAMPLES, Interval, paired_difference
 from thalweg.evaluation.moments import Array
 from thalweg.evaluation.skill import METRICS, Metric
@@ -65,7 +68,7 @@ def extrapolation_gaps(
     rows = []
     inside_split = next((split for split in metrics["split"].unique() if kinds.get(split) == INSIDE), None)
     for (model, split), table in metrics.groupby(["model", "split"], sort=False):
-        if kinds.get(str(split)) == INSIDE or metric not in table.columns:
+        if kinds.get(str(split)) in (INSIDE, SHARES) or metric not in table.columns:
             continue
         outside = site_values(table, metric)
         inside, name, paired = _inside(metrics, validation, str(model), str(split), inside_split, metric)

@@ -9,6 +9,7 @@ import xarray as xr
 from thalweg.evaluation.intervals import SAMPLES
 from thalweg.evaluation.moments import Array
 from thalweg.evaluation.skill import check_aligned
+from thalweg.evaluation.tables import FEWEST_SITES
 from thalweg.evaluation.uncertainty.conformal import LEVEL
 from thalweg.storage.errors import InputError
 
@@ -41,7 +42,7 @@ def coverage(
     Table with one row a group: ``group``, ``sites``, ``days``, ``coverage``, ``low``, ``high`` (its
     bootstrap interval; NaN for one site), ``width`` (mean, mm/day), ``level`` and ``verdict``: ``holds``,
     ``too low`` or ``too high`` where the level lies outside that interval by more than 0.02, ``unknown``
-    without one.
+    with fewer than 5 sites.
 
     Raises
     ------
@@ -74,7 +75,7 @@ def coverage(
                 "high": bounds[1],
                 "width": width[chosen].sum() / days[chosen].sum() if chosen.any() else np.nan,
                 "level": level,
-                "verdict": _verdict(level, *bounds),
+                "verdict": _verdict(level, *bounds) if chosen.sum() >= FEWEST_SITES else "unknown",
             }
         )
     return pd.DataFrame(rows)
@@ -91,8 +92,6 @@ def _bootstrap(held: Array, days: Array, samples: int, seed: int, confidence: fl
 
 
 def _verdict(level: float, low: float, high: float) -> str:
-    if np.isnan(low):
-        return "unknown"
     if high < level - TOLERANCE:
         return "too low"
     return "too high" if low > level + TOLERANCE else "holds"

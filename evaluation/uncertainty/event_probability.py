@@ -136,8 +136,9 @@ def reliability_curve(counts: ForecastCounts, bins: int | None = BINS) -> pd.Dat
         (Dimitriadis et al. 2021).
 
     Returns
-    ------- Table with the columns ``forecast`` (mean probability), ``observed`` (frequency of the event)
-    and ``days``, without bins that hold no day.
+    -------
+    Table with the columns ``forecast`` (mean probability), ``observed`` (frequency of the event) and
+    ``days``, without bins that hold no day.
     """
     p, days, events = counts.probability, counts.days, counts.events
     if bins is None:

@@ -30,6 +30,10 @@ class Forecast(Protocol):
         """Give the forecast probability of less than, and of up to, what was observed."""
         ...
 
+    def exceeds(self, threshold: Array) -> Array:
+        """Give the forecast probability of more than a threshold (mm/day)."""
+        ...
+
     def interval(self, level: float) -> tuple[Array, Array] | None:
         """Give the bounds of the central interval (mm/day) that holds a share of ``level``."""
         ...
@@ -76,6 +80,11 @@ class Ensemble:
         upper = (self.members <= observed).sum(axis=0) + 1
         places = len(self.members) + 1
         return np.where(broken, np.nan, lower / places), np.where(broken, np.nan, upper / places)
+
+    def exceeds(self, threshold: Array) -> Array:
+        """See :class:`Forecast`: the share of members."""
+        broken = np.isnan(self.members).any(axis=0) | np.isnan(threshold)
+        return np.where(broken, np.nan, (self.members > threshold).mean(axis=0))
 
     def interval(self, level: float) -> tuple[Array, Array] | None:
         """See :class:`Forecast`; None with fewer than ``2 / (1 - level) - 1`` members.
@@ -149,6 +158,12 @@ class Quantiles:
             lower, upper = np.where(inside, line, lower), np.where(inside, line, upper)
         return np.where(broken, np.nan, lower), np.where(broken, np.nan, upper)
 
+    def exceeds(self, threshold: Array) -> Array:
+        """See :class:`Forecast`: on the line between two quantiles; beyond the outer ones the middle."""
+        lower, upper = self.pit(threshold)
+        tied = (self.values == threshold).any(axis=0)
+        return np.asarray(1.0 - np.where(tied, upper, (lower + upper) / 2.0), dtype=np.float64)
+
     def interval(self, level: float) -> tuple[Array, Array] | None:
         """See :class:`Forecast`; None where the levels do not reach that far."""
         tail = (1.0 - level) / 2.0
@@ -196,6 +211,10 @@ class Distribution:
         """See :class:`Forecast`; the two differ on the floor alone."""
         y = torch.from_numpy(observed)
         return _array(self.mixture.cdf_below(y)), _array(self.mixture.cdf(y))
+
+    def exceeds(self, threshold: Array) -> Array:
+        """See :class:`Forecast`."""
+        return 1.0 - _array(self.mixture.cdf(torch.from_numpy(threshold)))
 
     def interval(self, level: float) -> tuple[Array, Array] | None:
         """See :class:`Forecast`."""

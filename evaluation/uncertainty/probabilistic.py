@@ -134,6 +134,31 @@ def central_interval(forecast: xr.DataArray | xr.Dataset, level: float) -> xr.Da
     return xr.concat(blocks, "site") if blocks else None
 
 
+def exceedance_probability(forecast: xr.DataArray | xr.Dataset, threshold: xr.DataArray) -> xr.DataArray:
+    """Give the forecast probability of more than a threshold, ``(site, time)``.
+
+    Parameters
+    ----------
+    forecast : as for :func:`probabilistic_skill`.
+    threshold : (mm/day), ``(site,)``, of the forecast's sites in the same order; NaN gives NaN.
+
+    Raises
+    ------
+    InputError
+        When sites differ.
+    """
+    if threshold.dims != ("site",) or threshold.sizes["site"] != forecast.sizes["site"]:
+        raise InputError(f"threshold {dict(threshold.sizes)}: one for each of {forecast.sizes['site']} sites")
+    blocks, first = [], 0
+    for some, sites in _blocks(forecast):
+        limit = threshold.values[first : first + sites.sizes["site"], None].astype(np.float64)
+        first += len(limit)
+        limits = np.broadcast_to(limit, (len(limit), forecast.sizes["time"])).copy()
+        found = np.where(np.isnan(limits), np.nan, np.clip(some.exceeds(limits), 0.0, 1.0))
+        blocks.append(sites.assign(probability=(("site", "time"), found)))
+    return xr.concat(blocks, "site")["probability"]
+
+
 def forecast_deviation(forecast: xr.DataArray | xr.Dataset) -> xr.DataArray | None:
     """Give the standard deviation of a forecast (mm/day), ``(site, time)``; None for quantiles."""
     blocks = []

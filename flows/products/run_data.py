@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from thalweg.evaluation.stratified import attribute_classes
 from thalweg.flows.experiment import FLOORS, Experiment, Model, override
 from thalweg.flows.names import ENSEMBLE
 from thalweg.flows.reproduction import cell_of
@@ -117,11 +118,21 @@ class RunData:
     @cached_property
     def attributes(self) -> xr.Dataset:
         """Static attributes of the tested sites ``(site,)``: those that the networks are given."""
+        return self._tested(self.store_attributes)
+
+    @cached_property
+    def store_attributes(self) -> xr.Dataset:
+        """The same of all sites of the store."""
         named = self.experiment.data.attributes
         names = list(default_attributes(self.store) if named is None else named)
-        found = self.store[names].isel(site=self._rows()).load()
-        found = found.drop_vars([name for name in found.coords if name != "site"])
-        return found.assign_coords(site=self.predictions["site"].values)
+        found = self.store[names].load()
+        return found.drop_vars([name for name in found.coords if name != "site"])
+
+    @property
+    def attribute_classes(self) -> dict[str, xr.DataArray]:
+        """Class of each tested site by each attribute, ``(site,)``, the same in all folds: of the store."""
+        found = xr.Dataset({n: attribute_classes(values) for n, values in self.store_attributes.items()})
+        return {str(name): classes for name, classes in self._tested(found).items()}
 
     @cached_property
     def cell(self) -> Cell:
@@ -154,6 +165,10 @@ class RunData:
         made = make_model(self.cell, self.prepared, self.prepared.training(training.warmup, training.window))
         made.load_state_dict(torch.load(path, weights_only=True, map_location=self.prepared.device))
         return made.eval()
+
+    def _tested(self, found: xr.Dataset) -> xr.Dataset:
+        """Give what belongs to the tested sites, in their order."""
+        return found.isel(site=self._rows()).assign_coords(site=self.predictions["site"].values)
 
     def _rows(self) -> NDArray[np.int64]:
         """Give the rows of the tested sites in the store."""

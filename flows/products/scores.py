@@ -11,13 +11,7 @@ import xarray as xr
 
 from thalweg.evaluation.signatures import compare_signatures, signature_skill
 from thalweg.evaluation.skill import skill
-from thalweg.evaluation.stratified import (
-    attribute_classes,
-    flow_classes,
-    seasons,
-    skill_by_days,
-    skill_by_sites,
-)
+from thalweg.evaluation.stratified import flow_classes, seasons, skill_by_days, skill_by_sites
 from thalweg.evaluation.uncertainty.probabilistic import probabilistic_skill
 from thalweg.flows.products.run_data import RunData
 from thalweg.storage.results import Run
@@ -66,7 +60,7 @@ def strata(run: Run, data: RunData) -> Tables:
     }
     whole = skill(simulated, observed, metrics=STRATIFIED)
     labels = {"region": observed["region"]} if "region" in observed.coords else {}
-    labels |= {str(name): attribute_classes(values) for name, values in data.attributes.items()}
+    labels |= data.attribute_classes
     tables |= {by: skill_by_sites(whole, of_sites) for by, of_sites in labels.items()}
     return {"strata": pd.concat([table.assign(by=by) for by, table in tables.items()], ignore_index=True)}
 

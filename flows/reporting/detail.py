@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 import pandas as pd
 
+from thalweg.evaluation.signatures import SIGNATURES
 from thalweg.evaluation.skill import METRICS
 from thalweg.flows.reporting import figures
 from thalweg.flows.reporting.section import Figure, Section, Table, number
@@ -29,14 +31,15 @@ def detail_section(runs: Sequence[Run], metric: str) -> Section:
     strata = evaluated(runs, "strata")
     if not strata.empty:
         shown = metric if metric in set(strata["metric"]) else "nse"
-        _strata(section, strata[strata["metric"] == shown], shown)
+        floors = {run.model for run in runs if run.kind == "floor"}
+        _strata(section, strata[strata["metric"] == shown], shown, floors)
     signatures = evaluated(runs, "signatures")
     if not signatures.empty:
         _signatures(section, signatures)
     return section
 
 
-def _strata(section: Section, strata: pd.DataFrame, metric: str) -> None:
+def _strata(section: Section, strata: pd.DataFrame, metric: str, floors: AbstractSet[str]) -> None:
     """Draw medians over sites, a model a row and a stratum a column."""
     label = np.where(strata["days"] == "all", strata["sites_of"], strata["days"])
     strata = strata.assign(label=strata["by"] + " " + pd.Series(label, strata.index).astype(str))
@@ -59,22 +62,38 @@ def _strata(section: Section, strata: pd.DataFrame, metric: str) -> None:
         panel.set_title(split)
         section.parts.append(
             Figure(
-                f"Median {METRICS[metric].long_name} by season, class of observed flow and region.",
+                f"Median {METRICS[metric].long_name} over sites by season, class of observed flow and "
+                "region; of several folds and seeds their mean, weighted by sites. Within a season or a "
+                "class of flow an efficiency compares with the mean of those days alone, and is lower "
+                "where flow varies little; days of flood, chosen by what came, reward a model that always "
+                "says flood.",
                 figures.svg(figure),
             )
         )
-        spread = _attribute_spread(own[own["by"].isin(set(kept) - set(first))])
+        of_models = own[own["by"].isin(set(kept) - set(first)) & ~own["model"].isin(floors)]
+        spread = _attribute_spread(of_models)
         if spread:
             columns = ["attribute", "model", "lowest class", "highest class", "highest − lowest"]
             section.parts.append(
-                Table(f"{split}: the attributes along which skill changes most.", columns, spread, words=2)
+                Table(
+                    f"{split}: the attributes along which skill changes most: {METRICS[metric].long_name} of "
+                    "the sites with the lowest and with the highest values, of three classes. Of many "
+                    "attributes some differ by chance.",
+                    columns,
+                    spread,
+                    words=2,
+                )
             )
 
 
 def _attribute_spread(own: pd.DataFrame, most: int = 6) -> list[list[str]]:
     rows = []
-    for (by, model), part in own.groupby(["by", "model"], sort=False):
-        first, last = part["value"].iloc[0], part["value"].iloc[-1]
+    ranges = own.assign(start=own["label"].str.extract(r" (\S+) to \S+$")[0].astype(float))
+    for (by, model), part in ranges.dropna(subset=["start"]).groupby(["by", "model"], sort=False):
+        if len(part) < 2:
+            continue
+        ordered = part.sort_values("start")["value"]
+        first, last = ordered.iloc[0], ordered.iloc[-1]
         rows.append(
             (
                 abs(last - first),
@@ -86,16 +105,14 @@ def _attribute_spread(own: pd.DataFrame, most: int = 6) -> list[list[str]]:
 
 def _signatures(section: Section, signatures: pd.DataFrame) -> None:
     """Give how well each signature is ordered over sites, from all folds together."""
-    values = [
-        name for name in signatures.columns if name not in ("site", "series", "run", "model", "split", "seed")
-    ]
+    values = [name for name in SIGNATURES if name in signatures]
     rows = []
     for (split, model), own in signatures.groupby(["split", "model"], sort=False):
         observed, simulated = (
             own[own["series"] == series].groupby("site")[values].mean()
             for series in ("observed", "simulated")
         )
-        cells = [number(observed[name].corr(simulated[name], method="spearman")) for name in values]
+        cells = [_rank_correlation(observed[name], simulated[name]) for name in values]
         rows.append([str(split), str(model), *cells])
     section.parts.append(
         Table(
@@ -106,3 +123,10 @@ def _signatures(section: Section, signatures: pd.DataFrame) -> None:
             words=2,
         )
     )
+
+
+def _rank_correlation(observed: pd.Series, simulated: pd.Series) -> str:
+    """Give Spearman's correlation over the sites that have both; a dash where one is the same everywhere."""
+    both = pd.concat([observed, simulated], axis=1, join="inner").dropna().rank().to_numpy()
+    varied = len(both) > 1 and (np.ptp(both, axis=0) > 0.0).all()
+    return number(float(np.corrcoef(both.T)[0, 1]) if varied else None)

@@ -23,7 +23,7 @@ from thalweg.flows.reporting.uncertainty import uncertainty_section
 from thalweg.flows.split_kinds import split_kinds
 from thalweg.storage import atomic
 from thalweg.storage.errors import InputError
-from thalweg.storage.results import Run, collect_metrics, collect_runs, find_runs
+from thalweg.storage.results import Run, collect_metrics, find_runs
 
 NAME, EXPLANATION = "report.html", "explanation"
 
@@ -101,8 +101,10 @@ def runs_with_results(root: Path, experiment: str) -> tuple[list[Run], list[Run]
 
 def _sections(runs: Sequence[Run], metric: str, looked: Sequence[dict[str, object]]) -> list[Section]:
     metrics, validation = collect_metrics(runs), collect_metrics(runs, validation=True)
-    skill = skill_section(metrics, collect_runs(runs), metric)
+    skill = skill_section(metrics, runs, metric)
     skill.parts += [f"Test of {row['split']}: {row['text']}." for row in looked]
+    if any(int(str(row["models"])) >= look_count.MANY for row in looked):
+        skill.tell(f"{look_count.ADVICE[0].upper()}{look_count.ADVICE[1:]}.", short=True)
     return [
         skill,
         detail_section(runs, metric),

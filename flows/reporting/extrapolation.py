@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from thalweg.evaluation.extrapolation.gaps import INSIDE, accuracy_on_the_line, extrapolation_gaps
+from thalweg.evaluation.extrapolation.shares import SHARES, share_curves
 from thalweg.evaluation.extrapolation.support import skill_by_distance
 from thalweg.evaluation.extrapolation.trends import trend_skill
-from thalweg.evaluation.intervals import median_interval
 from thalweg.evaluation.skill import METRICS
 from thalweg.evaluation.tables import site_values
 from thalweg.flows.reporting import figures
@@ -44,7 +44,7 @@ def extrapolation_section(
     section.parts.append(Table("What a score on each split says.", ["split", "it tests"], claims, words=2))
     _gaps(section, metrics[~metrics["model"].isin(floors)], validation, kinds, metric, shades)
     _line(section, metrics[~metrics["model"].isin(floors)], kinds, metric, shades)
-    _shares(section, metrics[~metrics["model"].isin(floors)], metric, shades)
+    _shares(section, metrics[~metrics["model"].isin(floors)], kinds, metric, shades)
     _distances(section, metrics[~metrics["model"].isin(floors)], runs, metric, shades)
     _trends(section, runs)
     return section
@@ -83,8 +83,7 @@ def _gaps(
     section.parts.append(
         Table(
             f"Skill inside and outside ({METRICS[metric].long_name}, median over sites), and the gap inside "
-            "− "
-            "outside site by site with its 90 % interval.",
+            "− outside site by site with its 90 % interval.",
             columns,
             rows,
             words=3,
@@ -108,7 +107,7 @@ def _line(
 ) -> None:
     """Draw skill outside against skill inside over every configuration and seed that was trained."""
     inside_split = next((split for split, kind in kinds.items() if kind == INSIDE), None)
-    outside = [split for split in metrics["split"].unique() if kinds.get(split) != INSIDE]
+    outside = [split for split in metrics["split"].unique() if kinds.get(split) not in (INSIDE, SHARES)]
     if inside_split is None or not outside:
         return
     by_split = {
@@ -132,10 +131,9 @@ def _line(
     figures.legend(axes[0])
     section.parts.append(
         Figure(
-            "Skill outside against skill inside, a point for each model and seed, and the line through them: "
-            "what "
-            "lies above the line holds better outside than its skill inside lets expect (Miller et al. "
-            "2021).",
+            "Skill outside against skill inside, a point for each model and seed, and the line through "
+            "them: what lies above the line holds better outside than its skill inside lets expect (Miller "
+            "et al. 2021).",
             figures.svg(figure),
         )
     )
@@ -155,49 +153,48 @@ def _medians(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _shares(section: Section, metrics: pd.DataFrame, metric: str, shades: Mapping[str, str]) -> None:
-    """Draw the data-efficiency curve: skill against the share of the data trained on."""
-    splits = metrics["split"].str.extract(r"^(?P<name>.+)-(?P<share>\d+(?:\.\d+)?)$")
-    shared = metrics.assign(**splits).dropna(subset=["share"])
-    if shared["share"].nunique() < 2:
+def _shares(
+    section: Section, metrics: pd.DataFrame, kinds: Mapping[str, str], metric: str, shades: Mapping[str, str]
+) -> None:
+    """Draw the data-efficiency curves: skill against the share of the data trained on."""
+    found = share_curves(metrics, kinds, metric)
+    if found.empty:
         return
-    figure, (panel,) = figures.panels(1, 5.0, 3.2)
-    rows = []
-    for model, own in shared.groupby("model"):
-        curve = {
-            float(str(share)): median_interval(site_values(part, metric))
-            for share, part in own.groupby("share")
-        }
-        shares = sorted(curve)
-        middle = [curve[share].median for share in shares]
-        panel.plot(shares, middle, "o-", label=model, color=shades.get(str(model)), ms=4)
-        panel.fill_between(
-            shares, [curve[s].low for s in shares], [curve[s].high for s in shares], alpha=0.15,
-            color=shades.get(str(model)), lw=0,
-        )  # fmt: skip
-        rows += [
-            [
-                str(model),
-                f"{share:g} %",
-                number(curve[share].median, 3),
-                between(curve[share].low, curve[share].high, 3),
-            ]
-            for share in shares
+    curves = list(found.groupby("curve"))
+    figure, axes = figures.panels(len(curves), 5.0 if len(curves) == 1 else 3.4, 3.2)
+    for panel, (curve, rows) in zip(axes, curves, strict=True):
+        for model, own in rows.groupby("model"):
+            shade = shades.get(str(model))
+            panel.plot(own["share"], own["median"], "o-", label=model, color=shade, ms=4)
+            panel.fill_between(own["share"], own["low"], own["high"], alpha=0.15, color=shade, lw=0)
+        ticks = sorted(rows["share"].unique())
+        panel.set_xscale("log")
+        panel.set_xticks(ticks, [f"{tick:g} %" for tick in ticks])
+        panel.minorticks_off()
+        panel.set_title(str(curve))
+        panel.set_xlabel("share of the data trained on")
+        panel.set_ylabel(METRICS[metric].long_name)
+    figures.legend(axes[0])
+    section.parts.append(
+        Figure(
+            "Data efficiency: along a curve the same test after nested shares of the data; bands are 90 % "
+            "intervals of the median over sites.",
+            figures.svg(figure),
+        )
+    )
+    table = [
+        [
+            row["curve"],
+            row["model"],
+            f"{row['share']:g} %",
+            number(row["median"], 3),
+            between(row["low"], row["high"], 3),
+            str(row["sites"]),
         ]
-    panel.set_xscale("log")
-    panel.set_xticks(
-        ticks := sorted(shared["share"].astype(float).unique()), [f"{tick:g} %" for tick in ticks]
-    )
-    panel.minorticks_off()
-    panel.set_xlabel("share of the data trained on")
-    panel.set_ylabel(METRICS[metric].long_name)
-    figures.legend(panel)
-    section.parts.append(
-        Figure("Data efficiency: the same test after nested shares of the data.", figures.svg(figure))
-    )
-    section.parts.append(
-        Table("The same as numbers.", ["model", "share", "median", "interval"], rows, words=1)
-    )
+        for row in found.to_dict("records")
+    ]
+    columns = ["split", "model", "share", "median", "interval", "sites"]
+    section.parts.append(Table("The same as numbers.", columns, table, words=2))
 
 
 def _distances(
@@ -248,9 +245,9 @@ def _distances(
     ]
     section.parts.append(
         Table(
-            f"Applicability below {FEW}: farther from anything trained on than {1 - FEW:.0%} of the training "
-            "data "
-            "are from each other. Each prediction's own is in its run's folder.",
+            f"Applicability below {FEW}: farther from anything trained on than {1 - FEW:.0%} of the "
+            "training data are from each other; with fewer than 20 training sites no site can be. Each "
+            "prediction's own is in its run's folder.",
             ["split", "sites", "days (weather)"],
             rows,
         )
@@ -282,9 +279,8 @@ def _trends(section: Section, runs: Sequence[Run]) -> None:
         ]
         section.parts.append(
             Table(
-                "Trends over the tested years: medians over sites of Theil-Sen slopes (mm/day a decade) of a "
-                "year's "
-                "mean, high (98 %) and low (10 %) flow; clear: Mann-Kendall p below 0.1.",
+                "Trends over the tested years: medians over sites of Theil-Sen slopes (mm/day a decade) of "
+                "a year's mean, high (98 %) and low (10 %) flow; clear: Mann-Kendall p below 0.1.",
                 columns,
                 rows,
                 words=3,

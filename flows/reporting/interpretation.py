@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from thalweg.evaluation.interpretation.beside import beside
 from thalweg.evaluation.interpretation.identifiability import identifiability
 from thalweg.flows.reporting import figures
-from thalweg.flows.reporting.section import Figure, Section, Table, between, number
+from thalweg.flows.reporting.parameters import draw_maps, draw_series
+from thalweg.flows.reporting.section import Figure, Section, Table, number
 from thalweg.flows.reporting.tables import evaluated
 from thalweg.storage.results import Run
 
@@ -44,50 +44,54 @@ def _audit(section: Section, audit: pd.DataFrame) -> None:
     rows: list[list[str]] = []
     marked: set[int] = set()
     flags: list[str] = []
-    keys = ["split", "model", "check", "statistic"]
-    for (split, model, check, statistic), own in audit.groupby(keys, sort=False):
-        flagged = own[own["flag"].astype(bool)]
-        count = f"{len(flagged)} of {len(own)}" if len(flagged) else ""
-        limit = number(float(own["limit"].iloc[0]))
-        row = [
-            str(split),
-            str(model),
-            str(check),
-            str(statistic),
-            number(own["value"].median()),
-            limit,
-            count,
-        ]
+    models = list(dict.fromkeys(audit["model"]))
+    for (split, check, statistic), own in audit.groupby(["split", "check", "statistic"], sort=False):
+        by_model = dict(iter(own.groupby("model")))
+        told = [_verdict(by_model[model]) if model in by_model else "–" for model in models]
+        flagged = own[own["flag"].astype(bool)].drop_duplicates("model")
+        flags += [f"{row['model']}, {split}: {row['reason']}." for row in flagged.to_dict("records")]
         if len(flagged):
             marked.add(len(rows))
-            flags.append(f"{model}, {split}: {flagged['reason'].iloc[0]}.")
-        rows.append(row)
+        rows.append([str(split), str(check), str(statistic), number(own["limit"].iloc[0]), *told])
     section.short += flags[:MOST_FLAGS]
     section.tell(
         "What a model says of things that nobody trained it on. A model may be right about discharge and "
-        "wrong "
-        "about where the water comes from or when the snow melts: such rows are marked."
+        "wrong about where the water comes from or when the snow melts: such rows are marked."
     )
     section.parts.append(
         Table(
-            "The audit of the physics; medians over runs.",
-            ["split", "model", "check", "statistic", "value", "limit", "runs flagged"],
+            "The audit of the physics; medians over runs. Water and energy need sites with three years of "
+            "observed days, snow whole water years.",
+            ["split", "check", "statistic", "limit", *models],
             rows,
-            words=4,
+            words=3,
             marked=frozenset(marked),
         )
     )
+
+
+def _verdict(audit: pd.DataFrame) -> str:
+    """Give the median over runs, and how many of them are flagged, if any."""
+    flagged = int(audit["flag"].astype(bool).sum())
+    if audit["value"].isna().all() and not flagged:
+        return "too few sites"
+    count = f" ({flagged} of {len(audit)} runs)" if flagged else ""
+    return number(audit["value"].median()) + count
 
 
 def _checks(section: Section, sites: pd.DataFrame) -> None:
     """Draw what the model says against the reference, a point a site, for each model of the first split."""
     pairs = [
         ("baseflow_index_reference", "baseflow_index_simulated", "baseflow index"),
-        ("balance", "evapotranspiration", "evapotranspiration"),
+        ("balance", "evapotranspiration", "evapotranspiration (mm/year)"),
         ("runoff_ratio_observed", "runoff_ratio_simulated", "runoff ratio"),
-        ("flow_observed", "melt", "centre of melt (day)"),
+        ("flow_observed", "melt", "centre of melt and of flow (days)"),
     ]
-    shown = [pair for pair in pairs if {pair[0], pair[1]} <= set(sites.columns)]
+    shown = [
+        pair
+        for pair in pairs
+        if {pair[0], pair[1]} <= set(sites.columns) and sites[[pair[0], pair[1]]].notna().all(axis=1).any()
+    ]
     if not shown:
         return
     first = sites[sites["split"] == sites["split"].iloc[0]]
@@ -104,7 +108,12 @@ def _checks(section: Section, sites: pd.DataFrame) -> None:
         panel.set_xlabel("from observations")
         panel.set_ylabel("simulated")
     figures.legend(axes[0])
-    caption = f"{sites['split'].iloc[0]}: what the models say of each site against observations."
+    caption = (
+        f"{sites['split'].iloc[0]}: what the models say of each site against observations: the baseflow "
+        "index by a filter on observed flow, evapotranspiration as precipitation less observed flow, and "
+        "the centre of snow melt beside that of observed flow, which comes later. Days are counted from 1 "
+        "October."
+    )
     section.parts.append(Figure(caption, figures.svg(figure)))
 
 
@@ -129,6 +138,9 @@ def _parameters(section: Section, runs: Sequence[Run]) -> None:
                 )
             )
     tables = evaluated(runs, "parameters")
+    if not tables.empty:
+        draw_maps(section, tables)
+    draw_series(section, runs)
     if tables.empty or tables["seed"].nunique() < 2:
         return
     rows = []
@@ -141,8 +153,7 @@ def _parameters(section: Section, runs: Sequence[Run]) -> None:
     section.parts.append(
         Table(
             "Do seeds find the same parameters again? ICC: share of the variance between sites; agreement: "
-            "rank "
-            "correlation of the maps of two seeds; spreads as shares of the parameter's range.",
+            "rank correlation of the maps of two seeds; spreads as shares of the parameter's range.",
             [
                 "split",
                 "model",
@@ -164,21 +175,21 @@ def _ledger(section: Section, metrics: pd.DataFrame, runs: Sequence[Run], metric
     shares = evaluated(runs, "network_share")
     if not shares.empty:
         elsewhere = shares[shares["told"] == "elsewhere"]
+        models = list(dict.fromkeys(elsewhere["model"]))
         rows = []
-        for (split, model, flux), own in elsewhere.groupby(["split", "model", "flux"], sort=False):
-            values = [number(own[name].mean()) for name in ("share", "share_of_means")]
-            rows.append(
-                [str(split), str(model), str(flux), *values, between(own["low"].min(), own["high"].max())]
-            )
+        for (split, flux), own in elsewhere.groupby(["split", "flux"], sort=False):
+            by_model = own.groupby("model")[["share", "share_of_means"]].mean()
+            rows.append([str(split), str(flux), *[_share(by_model, model) for model in models]])
         section.parts.append(
             Table(
                 "What the network decides: the share of each flux's variance that would be there if the "
-                "network "
-                "had been told of another place while the weather stays (Jansen 1999); 0: it makes no "
-                "difference.",
-                ["split", "model", "flux", "share", "of long-term means", "over exchanges"],
+                "network had been told of another place while the weather stays (Jansen 1999); 0: it makes "
+                "no difference, 1: it decides all. As climate and attributes go together it can slightly "
+                "pass 1. The target is what is observed, behind the routing. In brackets: of "
+                "the differences between long-term means of sites.",
+                ["split", "flux", *models],
                 rows,
-                words=3,
+                words=2,
             )
         )
     balance = evaluated(runs, "balance")
@@ -190,8 +201,7 @@ def _ledger(section: Section, metrics: pd.DataFrame, runs: Sequence[Run], metric
         )
         section.tell(
             f"Mass and energy: {told}; the largest residual over a whole test is {worst.max():.1e} of what "
-            "was "
-            "turned over."
+            "was turned over."
         )
     alone = beside(metrics, metric)
     if not alone.empty:
@@ -210,6 +220,13 @@ def _ledger(section: Section, metrics: pd.DataFrame, runs: Sequence[Run], metric
         )
 
 
+def _share(by_model: pd.DataFrame, model: str) -> str:
+    if model not in by_model.index:
+        return "–"
+    share, means = (float(by_model[name].loc[model]) for name in ("share", "share_of_means"))
+    return f"{number(share)} ({number(means)})"
+
+
 def _importance(section: Section, runs: Sequence[Run]) -> None:
     """Tell what networks use, by several methods, with the checks of each."""
     found = evaluated(runs, "explanation_importance")
@@ -224,14 +241,12 @@ def _importance(section: Section, runs: Sequence[Run]) -> None:
             (checks["split"] == split) & (checks["model"] == model) & (checks["question"] == question)
         ]
         rows = [[str(feature), *[number(value) for value in values]] for feature, values in _rows(table)]
-        passed = own_checks.groupby("method")["passes"].mean() if len(own_checks) else {}
-        rows.append([CHECKED, *[_passed(passed, str(method)) for method in table.columns]])
+        rows.append([CHECKED, *[_passed(own_checks, str(method)) for method in table.columns]])
         section.parts.append(
             Table(
                 f"{model}, {split}: what its {question} is made from; the share of each method's whole. "
-                "Below, how "
-                "many of the method's sanity checks it passes (completeness, weights made random, remove and "
-                "retrain): do not believe a method that fails them.",
+                "Below, whether the method passes its sanity checks (completeness, randomised weights, "
+                "remove and retrain): do not believe one that fails them.",
                 ["attribute or variable", *map(str, table.columns)],
                 rows,
             )
@@ -250,9 +265,13 @@ def _rows(table: pd.DataFrame) -> list[tuple[str, list[float]]]:
     return [(name, list(map(float, row))) for name, row in zip(names, table.to_numpy(), strict=True)]
 
 
-def _passed(passed: Mapping[str, float] | pd.Series, method: str) -> str:
-    share = passed.get(method)
-    return "–" if share is None or not np.isfinite(share) else "all" if share == 1 else f"{share:.0%}"
+def _passed(checks: pd.DataFrame, method: str) -> str:
+    """Say whether a method passes all of its checks, or else which it fails."""
+    own = checks[checks["method"] == method] if len(checks) else checks
+    if own.empty:
+        return "–"
+    failed = list(dict.fromkeys(own.loc[~own["passes"].astype(bool), "check"]))
+    return f"fails {', '.join(failed)}" if failed else "passes all"
 
 
 def _lags(section: Section, lags: pd.DataFrame) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from itertools import combinations
 from typing import Any
 
 import pandas as pd
 
-from thalweg.evaluation.comparison import Comparison, compare
 from thalweg.evaluation.skill import METRICS
 from thalweg.evaluation.summary import summarize
 from thalweg.evaluation.tables import site_values
 from thalweg.flows.reporting import figures
+from thalweg.flows.reporting.differences import add_differences
 from thalweg.flows.reporting.section import Figure, Section, Table, between, number
+from thalweg.storage.results import Run, collect_runs
 
 FIRST = ("nse", "kge_2012", "log_nse", "bias", "correlation")
 OTHERS = (
@@ -27,45 +27,49 @@ SHORT = {
     "fms": "FMS %", "peak_timing": "peaks off", "missed_peaks": "peaks missed",
 }  # fmt: skip
 MOST_SPLITS = 6  # with a figure of their own
-MOST_PAIRS = 15
 
 
-def skill_section(metrics: pd.DataFrame, planned: pd.DataFrame, metric: str) -> Section:
+def skill_section(metrics: pd.DataFrame, runs: Sequence[Run], metric: str) -> Section:
     """Give the skill of each model on each split.
 
     Parameters
     ----------
-    metrics, planned : of one experiment, as :mod:`thalweg.storage.results` collects them.
+    metrics : of one experiment, as :func:`thalweg.storage.results.collect_metrics` gives them.
+    runs : of it, done or not.
     metric : by which models are ordered and compared.
     """
     section = Section("skill", "Skill")
-    made = summarize(metrics, metric, planned)
+    made = summarize(metrics, metric, collect_runs(runs))
     made["floor"] = made["kind"] == "floor"
-    made = made.sort_values(
-        ["split", "floor", "median"], ascending=[True, True, METRICS[metric].better == "low"]
-    )
+    made["error"] = METRICS[metric].error(made["median"].to_numpy(dtype=float))
+    made = made.sort_values(["split", "floor", "error"])
+    trained: dict[str, list[str]] = {}
     for split, rows in made.groupby("split", sort=False):
-        models = rows[~rows["floor"] & rows["median"].notna()]
+        known = rows[rows["median"].notna()]
+        models, floors = known[~known["floor"]], known[known["floor"]]
+        trained[str(split)] = models["model"].tolist()
         if len(models):
-            best = models.iloc[0]
-            section.short.append(_best(str(split), best, metric))
+            section.short.append(_best(str(split), models.iloc[0], floors, metric))
     section.parts.append(_table(made, metrics, metric))
     section.parts.append(_others(made, metrics, metric))
     section.parts += _distributions(metrics, made, metric)
-    section.parts += _pairs(metrics, made, metric, section)
+    add_differences(section, metrics, runs, trained, metric)
     return section
 
 
-def _best(split: str, best: pd.Series, metric: str) -> str:
+def _best(split: str, best: pd.Series, floors: pd.DataFrame, metric: str) -> str:
     text = (
         f"{split}: {best['model']} has the best median {METRICS[metric].long_name}, {number(best['median'])} "
         f"(90 % interval {between(best['low'], best['high'])}, {best['sites']} sites)."
     )
+    better = floors[floors["error"] < best["error"]]
+    if len(better):
+        floor = better.iloc[0]
+        text += f" A floor, {floor['model']}, is better: {number(floor['median'])}."
     if best["baseflow_flag"]:
         text += (
             " It does not tell rivers with much baseflow from those with little: right, if it is, for the "
-            "wrong "
-            "reason."
+            "wrong reason."
         )
     return text
 
@@ -90,10 +94,8 @@ def _table(made: pd.DataFrame, metrics: pd.DataFrame, metric: str) -> Table:
     ]
     return Table(
         "Medians over sites; in brackets the 90 % bootstrap interval over sites. BFI r: correlation over "
-        "sites "
-        "of the model's baseflow index with that of observed flow, which nobody trained on. Skill below a "
-        "floor "
-        "is worth nothing; persistence is told the flow of the day before.",
+        "sites of the model's baseflow index with that of observed flow, which nobody trained on. Skill "
+        "below a floor is worth nothing; persistence is told the flow of the day before.",
         columns,
         rows,
         words=2,
@@ -141,58 +143,10 @@ def _distributions(metrics: pd.DataFrame, made: pd.DataFrame, metric: str) -> li
             panel.set_xlim(-0.5, 1)
         if place == 0:
             figures.legend(panel, loc="upper left")
-    cut = " Sites below −0.5 stand at the left edge." if METRICS[metric].better == "high" else ""
-    return [
-        Figure(
-            f"Distribution over sites: the lower and further to the right a curve, the better.{cut}",
-            figures.svg(figure),
-        )
-    ]
-
-
-def _pairs(metrics: pd.DataFrame, made: pd.DataFrame, metric: str, section: Section) -> list[Table]:
-    models = list(dict.fromkeys(made.loc[~made["floor"] & made["median"].notna(), "model"]))
-    found: list[Comparison] = []
-    for a, b in list(combinations(models, 2))[:MOST_PAIRS]:
-        shared = set(metrics.loc[metrics["model"] == a, "split"]) & set(
-            metrics.loc[metrics["model"] == b, "split"]
-        )
-        if shared:
-            found += compare(metrics, metric, a, b)
-    if not found:
-        return []
-    unclear = [pair for pair in found if pair.verdict in ("none", "unknown")]
-    if unclear:
-        named = "; ".join(f"{pair.a} and {pair.b} on {pair.split}" for pair in unclear[:4])
-        more = f" and {len(unclear) - 4} more" if len(unclear) > 4 else ""
-        section.short.append(f"No clear difference between {named}{more}.")
-    return [_pair_table(found)]
-
-
-def _pair_table(found: Sequence[Comparison]) -> Table:
-    said = {
-        "a": "{a} is better",
-        "b": "{b} is better",
-        "none": "no clear difference",
-        "unknown": "too few sites",
-    }
-    rows = [
-        [
-            pair.split,
-            f"{pair.a} − {pair.b}",
-            said[pair.verdict].format(a=pair.a, b=pair.b),
-            number(pair.difference.median, 3),
-            between(pair.difference.low, pair.difference.high, 3),
-            f"{pair.share_better:.0%}" if pair.share_better == pair.share_better else "–",
-            str(pair.difference.sites),
-        ]
-        for pair in found
-    ]
-    return Table(
-        "Differences, site by site: the median with its 90 % interval. Where the interval holds zero there "
-        "is no "
-        "clear difference.",
-        ["split", "models", "verdict", "difference", "interval", "first better at", "sites"],
-        rows,
-        words=3,
-    )
+    better = METRICS[metric].better
+    told = {
+        "high": "the lower and further to the right a curve, the better. Sites below −0.5 stand at the left "
+        "edge.",
+        "low": "the higher and further to the left a curve, the better.",
+    }.get(better, f"the steeper a curve rises at {METRICS[metric].perfect:g}, the better.")
+    return [Figure(f"Distribution over sites: {told}", figures.svg(figure))]

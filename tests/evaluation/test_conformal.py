@@ -188,8 +188,9 @@ def test_a_region_that_was_not_calibrated_on_is_shown_apart() -> None:
     assert table["sites"].tolist() == [40, 20]
     wide = interval_around(predicted, 3 * reach, floor=None)
     assert coverage(observed[:40], wide.isel(site=slice(40)))["verdict"].tolist() == ["too high"]
-    one = coverage(observed[:1], interval.isel(site=slice(1)))
-    assert one["verdict"].tolist() == ["unknown"]
+    for few in (1, 4):
+        unsure = coverage(observed[-few:], interval.isel(site=slice(-few, None)))
+        assert unsure["verdict"].tolist() == ["unknown"], "too few sites to blame the intervals"
     again = coverage(observed, interval, region, seed=0)
     assert again.set_index("group").equals(table)
 

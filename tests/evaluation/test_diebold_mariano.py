@@ -142,3 +142,14 @@ def test_the_difference_is_that_of_mean_nse() -> None:
     nse = [1 - ((s - observed) ** 2).mean("time") / observed.var("time") for s in (a, b)]
     found = compare_errors(a, b, observed)
     assert found.difference == pytest.approx(float((nse[1] - nse[0]).mean()))
+
+
+def test_losses_of_several_seeds_are_averaged_day_by_day() -> None:
+    a, b, observed = models()
+    one = diebold_mariano(a, b, observed)
+    xr.testing.assert_allclose(diebold_mariano([a, a], b, observed), one)
+    both = diebold_mariano([a, b], b, observed)
+    np.testing.assert_allclose(both["difference"], one["difference"] / 2.0)
+    np.testing.assert_allclose(both["p_value"], one["p_value"], rtol=1e-9)
+    with pytest.raises(InputError, match="align them first"):
+        compare_errors([a, a.assign_coords(site=observed["site"].values[::-1])], b, observed)

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from thalweg.evaluation.extrapolation.gaps import accuracy_on_the_line, extrapolation_gaps
+from thalweg.evaluation.extrapolation.shares import share_curves
 from thalweg.storage.errors import InputError
 
 KINDS = {"time": "temporal", "pub": "ungauged_sites"}
@@ -97,3 +98,23 @@ def test_two_models_make_no_line():
     found = accuracy_on_the_line(points([0.1, 0.2]), points([0.1, 0.2]))
     assert found["above"].isna().all()
     assert list(found["inside"]) == [0.1, 0.2]
+
+
+def test_shares_of_sites_and_of_years_are_two_curves():
+    """Ten per cent of the sites and ten per cent of the years test different things."""
+    kinds = {f"{name}-{share}": "data_share" for name in ("sites", "record") for share in (10, 100)}
+    kinds |= {"years-1990": "extreme_years", "alone-50": "data_share"}
+    skill = {"sites-10": 0.1, "sites-100": 0.5, "record-10": 0.3, "record-100": 0.4}
+    skill |= {"years-1990": 0.9, "alone-50": 0.9}
+    metrics = pd.concat([table("a", split, [value] * 6) for split, value in skill.items()])
+    found = share_curves(metrics, kinds)
+    assert found[["curve", "share", "median"]].to_numpy().tolist() == [
+        ["record", 10.0, 0.3], ["record", 100.0, 0.4], ["sites", 10.0, 0.1], ["sites", 100.0, 0.5],
+    ]  # fmt: skip
+    assert found["sites"].tolist() == [6] * 4
+    assert share_curves(metrics, {}).empty
+
+
+def test_a_share_of_the_years_is_not_outside():
+    metrics = pd.concat([table("a", "time", [0.8] * 6), table("a", "record-10", [0.3] * 6)])
+    assert extrapolation_gaps(metrics, {**KINDS, "record-10": "data_share"}).empty

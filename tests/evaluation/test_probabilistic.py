@@ -19,7 +19,7 @@ from scipy import stats
 
 from thalweg.evaluation.uncertainty import probabilistic as module
 from thalweg.evaluation.uncertainty.forecasts import Distribution, Ensemble, Quantiles
-from thalweg.evaluation.uncertainty.probabilistic import pool, probabilistic_skill
+from thalweg.evaluation.uncertainty.probabilistic import exceedance_probability, pool, probabilistic_skill
 from thalweg.evaluation.uncertainty.score_sums import BINS, SCORES, ScoreSums
 from thalweg.storage.errors import InputError
 
@@ -320,3 +320,30 @@ def test_refusals_say_what_would_be_right() -> None:
         ScoreSums.of(Ensemble(good.values), observed.values) + ScoreSums.of(
             Ensemble(good.values), observed.values, levels=()
         )
+
+
+def test_the_probability_of_more_than_a_threshold() -> None:
+    observed = rivers(3, 50)
+    threshold = xr.DataArray([0.0, 1.0, np.nan], {"site": observed["site"].values}, ("site",))
+    given = members(observed)
+    share = (given > threshold).mean("member")
+    np.testing.assert_allclose(exceedance_probability(given, threshold)[:2], share[:2])
+    assert exceedance_probability(given, threshold)[2].isnull().all()
+    normal = xr.Dataset(
+        {name: (("component", "site", "time"), np.full((1, 3, 50), 1.0)) for name in ("location", "scale")},
+        observed.coords,
+        {"floor": 0.0},
+    )
+    found = exceedance_probability(normal, threshold)
+    # what lies below zero lies on it: a wet day is all that is above
+    np.testing.assert_allclose(found[:2, 0], stats.norm.sf([0.0, 1.0], 1.0), rtol=1e-9)
+    levels = xr.DataArray(
+        np.broadcast_to(np.array([0.0, 0.5, 1.5])[:, None, None], (3, 3, 50)).copy(),
+        {"quantile": [0.2, 0.5, 0.9], "site": observed["site"].values, "time": observed["time"].values},
+        ("quantile", "site", "time"),
+    )
+    high = threshold.fillna(2.0)
+    # on a quantile; on the line from 0.5 to 0.9; above the highest, where the middle of the tenth is taken
+    np.testing.assert_allclose(exceedance_probability(levels, high)[:, 0], [0.8, 0.3, 0.05])
+    with pytest.raises(InputError, match="one for each of 3 sites"):
+        exceedance_probability(given, threshold[:2])

@@ -9,7 +9,7 @@ import xarray as xr
 from scipy.signal import lfilter
 
 from thalweg.evaluation.significance import compare_series, draw_sites
-from thalweg.evaluation.skill import METRICS
+from thalweg.evaluation.skill import METRICS, skill
 from thalweg.storage.errors import InputError
 
 
@@ -145,3 +145,20 @@ def test_every_metric_can_be_compared() -> None:
     found = compare_series(models, observed, pairs=[("good", "fair")], samples=30)
     assert [item.metric for item in found] == list(METRICS)
     assert sum(item.verdict == "a" for item in found) > 7
+
+
+def test_scores_of_several_seeds_are_averaged() -> None:
+    models, observed = rivers(sites=8)
+    settings = {"metrics": ["nse", "fhv"], "samples": 40}
+    (nse, fhv) = compare_series({"a": models["good"], "b": models["fair"]}, observed, **settings)
+    twice = {"a": [models["good"]] * 2, "b": models["fair"]}
+    again = compare_series(twice, observed, **settings)
+    assert [one.difference for one in again] == [
+        pytest.approx(one.difference, rel=1e-6) for one in (nse, fhv)
+    ]
+    seeds = [models["good"], models["other"]]
+    (found,) = compare_series({"a": seeds, "b": models["fair"]}, observed, metrics=["nse"], samples=40)
+    mean = np.mean([skill(one, observed)["nse"].values for one in seeds], axis=0)
+    gain = mean - skill(models["fair"], observed)["nse"].values
+    assert found.difference.median == pytest.approx(np.median(gain))
+    assert found.difference.low < found.difference.median < found.difference.high

@@ -97,6 +97,8 @@ def test_attribute_classes() -> None:
     assert set(attribute_classes(xr.ones_like(aridity), 3).values) == {"1 to 1"}
     rock = xr.DataArray(["clay", "", "sand", None, "sand", "clay"], site, ("site",))
     assert attribute_classes(rock).values.tolist() == ["clay", "unknown", "sand", "unknown", "sand", "clay"]
+    high = xr.DataArray([1000.1, 1000.2, 1000.3, 1000.4], {"site": list("abcd")}, ("site",), name="elevation")
+    assert len(set(attribute_classes(high, 2).values)) == 2, "classes that three digits do not tell apart"
     with pytest.raises(InputError, match="aridity: 0 classes"):
         attribute_classes(aridity, 0)
     with pytest.raises(InputError, match="must have \\('site',\\)"):

@@ -44,6 +44,14 @@ def killed_once(cell, folder):
     good(cell, folder)
 
 
+def killed_within_an_epoch(cell, folder):
+    """Be killed four times, each time a little further in the first epoch."""
+    if cell.model == "hybrid" and tries(folder) <= 4:
+        (folder / "checkpoint.pt").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    good(cell, folder)
+
+
 def never_good(cell, folder):
     if cell.model != "hybrid":
         return good(cell, folder)

@@ -161,6 +161,19 @@ def test_an_ensemble_counts_as_a_model_that_was_scored(runs):
     assert looks.count(runs, tests).models == 4
 
 
+def test_ensembles_of_all_folds_count_as_one_model(runs):
+    tests = looks.tests_of([Run(runs / "small" / "lstm--temporal--0--s1")])
+    for seed in (1, 2):
+        other = runs / "small" / f"lstm--temporal--1--s{seed}"
+        shutil.copytree(runs / "small" / f"lstm--temporal--0--s{seed}", other)
+        manifest = json.loads((other / "manifest.json").read_text())
+        (other / "manifest.json").write_text(json.dumps({**manifest, "fold": "1"}))
+    found = evaluate(runs, ["small"], only=["deterministic"])
+    pooled = [each.run for each in found if each.run.model == "lstm+ensemble"]
+    assert [run.fold for run in pooled] == ["0", "1"]
+    assert looks.count(runs, tests).models == 4
+
+
 def test_runs_of_different_data_are_not_pooled(runs):
     path = runs / "small" / "lstm--temporal--0--s2" / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "snapshot": "other"}))
@@ -266,3 +279,30 @@ def test_products_are_named_once():
     names = [name for name, _ in PRODUCTS]
     assert len(set(names)) == len(names)
     assert set(names) >= OWN
+
+
+def test_floods_are_scored_as_events_and_their_probabilities_calibrated(runs):
+    found = evaluate(runs, ["small"], only=["events"])
+    lstm, climatology = of(found, "lstm--"), of(found, "climatology")
+    scores = read_table(lstm.run.path, "events")
+    assert (scores["hits"] + scores["misses"]).between(15, 20).all(), "a twentieth of the days of a year"
+    assert scores[["auroc", "auprc", "brier"]].apply(lambda column: column.between(0, 1)).all(axis=None)
+    reliability = read_table(lstm.run.path, "event_reliability").set_index("whose")
+    assert set(reliability.index) == {"model", "calibrated"}
+    assert (reliability.groupby("whose")["days"].sum() == 8 * 365).all()
+    # an epoch of training knows little; calibrated on another half year it is nearer to the truth
+    error = reliability.groupby("whose")["calibration_error"].first()
+    assert error["calibrated"] < error["model"]
+    assert {"threshold", "pod", "csi"} <= set(read_table(climatology.run.path, "events"))
+    assert read_table(climatology.run.path, "event_reliability") is None
+
+
+def test_classes_of_attributes_are_the_same_in_all_folds(runs):
+    found = evaluate(runs, ["small"], only=["strata"])
+    in_time, fold = (
+        read_table(of(found, name).run.path, "strata").query("by == 'slope'")
+        for name in ("plain--temporal", "plain--ungauged_regions")
+    )
+    assert in_time["sites"].max() == 3
+    assert fold["sites"].max() < 3
+    assert set(fold["sites_of"]) <= set(in_time["sites_of"])

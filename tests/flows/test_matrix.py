@@ -80,8 +80,11 @@ def test_another_configuration_is_refused_or_replaced(plan):
     assert "--force" in str(caught.value)
     replaced = plan(training__epochs=3, force=True)
     assert (replaced[0].folder / "manifest.json").exists()  # goes only when its turn comes
+    # another driver was killed when it had begun to remove one
+    (replaced[0].folder.parent / f".{replaced[0].name}.replaced").mkdir()
     remove_replaced(replaced)
     assert not replaced[0].folder.exists()
+    assert not list(replaced[0].folder.parent.glob(".*replaced"))
     assert {job.cell.model: job.state for job in replaced} == {
         "physics": "waiting", "hybrid": "waiting", "climatology": "kept",
     }  # fmt: skip
@@ -93,6 +96,11 @@ def test_a_worker_that_is_killed_is_replaced(plan):
     assert jobs["hybrid"].attempts == 2
     assert status(jobs["hybrid"])["attempts"] == 2
     assert jobs["physics"].attempts == 1
+
+
+def test_getting_further_within_an_epoch_counts_too(plan):
+    jobs = run(plan(resources__retries=1), "killed_within_an_epoch")
+    assert (jobs["hybrid"].state, jobs["hybrid"].attempts) == ("done", 5)
 
 
 def test_a_cell_that_fails_leaves_the_others(plan):

@@ -6,15 +6,27 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
+from thalweg.evaluation.comparison import compare
+from thalweg.evaluation.skill import skill
 from thalweg.flows.reporting import figures
+from thalweg.flows.reporting.differences import compare_on
 from thalweg.flows.reporting.experiment import write_report
 from thalweg.flows.reporting.page import page
 from thalweg.flows.reporting.section import Figure, Section, Table, between, number
 from thalweg.flows.split_kinds import split_kinds
 from thalweg.storage import evaluations
 from thalweg.storage.errors import InputError
-from thalweg.storage.results import find_runs, write_manifest, write_metrics, write_status
+from thalweg.storage.results import (
+    collect_metrics,
+    find_runs,
+    write_manifest,
+    write_metrics,
+    write_parameters,
+    write_predictions,
+    write_status,
+)
 
 SITES = 30
 RIVERS = np.random.default_rng(0).uniform(0.2, 0.8, SITES)
@@ -43,8 +55,8 @@ def read(path):
     reader = Reader()
     reader.feed(path.read_text(encoding="utf-8"))
     assert reader.open == []
-    # one file that needs nothing else: only places within it are linked to
-    assert all(address.startswith("#") for address in reader.addresses)
+    # one file that needs nothing else: only places and images within it are linked to
+    assert all(address.startswith(("#", "data:image/png;")) for address in reader.addresses)
     return re.sub(r"\s+", " ", reader.text)
 
 
@@ -70,8 +82,8 @@ def make_run(root, content, model, split, nse, state="done", seed=1):
 @pytest.fixture
 def root(tmp_path, content):
     content = {**content, "name": "e"}
-    for model, skill in (("physics", 0.0), ("hybrid", 0.1), ("climatology", -0.5)):
-        make_run(tmp_path, content, model, "temporal", RIVERS + skill)
+    for model, gain in (("physics", 0.0), ("hybrid", 0.1), ("climatology", -0.5)):
+        make_run(tmp_path, content, model, "temporal", RIVERS + gain)
     make_run(tmp_path, content, "physics", "ungauged_regions", RIVERS - 0.1)
     make_run(tmp_path, content, "hybrid", "ungauged_regions", RIVERS - 0.3)
     return tmp_path
@@ -122,6 +134,35 @@ def test_what_evaluation_left_is_shown(root):
     assert "Skill in classes of distance" in text
     assert "25.0%" in text
     assert "100% of 30" in text
+
+
+def test_the_audit_the_ledger_and_the_maps_are_by_model(root):
+    sites = [f"s{place:02d}" for place in range(SITES)]
+    for run in find_runs(root, "e"):
+        wrong = run.model == "hybrid"
+        audit = {"check": "baseflow", "statistic": "correlation over sites", "value": -0.2 if wrong else 0.8}
+        audit |= {"limit": 0.3, "sites": SITES, "flag": wrong, "reason": "baseflow is wrong" if wrong else ""}
+        shares = {"flux": "baseflow", "told": "elsewhere", "share": 0.25, "share_of_means": 0.5}
+        shares |= {"low": 0.2, "high": 0.3, "mean": 1.0, "mean_elsewhere": 1.1}
+        places = {"site": sites, "longitude": np.linspace(-120, -80, SITES), "latitude": 40.0}
+        held = {**places, "parameter": "field_capacity", "value": 100.0, "place": np.linspace(0, 1, SITES)}
+        for name, table in (("physics_audit", [audit]), ("network_share", [shares]), ("parameters", held)):
+            frame = pd.DataFrame(table).assign(components=0.0, time=np.nan)
+            evaluations.write_product(run.path, name, {name: frame}, "x")
+    text = read(write_report(root, "e"))
+    assert "hybrid, temporal: baseflow is wrong." in text
+    assert "−0.20 (1 of 1 runs)" in text
+    assert "0.25 (0.50)" in text
+    assert "where parameters lie in their ranges" in text
+
+
+def test_the_mean_year_of_a_parameter_that_varies(root):
+    times = pd.date_range("2001-01-01", periods=730)
+    values = np.tile(np.sin(np.arange(730) * 2 * np.pi / 365), (4, 1))
+    run = find_runs(root, "e")[0]
+    held = xr.Dataset({"rate": (("site", "time"), values)}, {"site": list("abcd"), "time": times})
+    write_parameters(run.path, held)
+    assert "the mean year of parameters that vary in time" in read(write_report(root, "e"))
 
 
 def test_what_is_not_there_is_told(root, content):
@@ -208,3 +249,116 @@ def test_numbers():
     assert number(-1.234, 2) == "−1.23"
     assert number(float("nan")) == number(None) == number(float("-inf")) == "–"
     assert between(-0.5, 1) == "−0.50 to 1.00"
+
+
+def test_the_best_of_a_bias_is_the_one_nearest_to_zero(root, content):
+    for run in find_runs(root, "e"):
+        wrong = {"physics": 40.0, "hybrid": -3.0, "climatology": 0.5}[run.model]
+        table = run.metrics()
+        write_metrics(run.path, table.assign(bias=wrong + np.linspace(-1, 1, SITES)))
+    text = read(write_report(root, "e", metric="bias"))
+    assert "temporal: hybrid has the best median relative bias, −3.00" in text
+    assert "A floor, climatology, is better: 0.50." in text
+    assert "the steeper a curve rises at 0" in text
+    assert "Sites below −0.5" not in text
+
+
+def test_two_splits_by_shares_are_two_curves(tmp_path, content):
+    years = {"train": ["2001-01-01", "2001-12-31"], "test": ["2002-01-01", "2002-12-31"]}
+    splits = [
+        {"kind": "data_share", "shares": [0.1, 1.0], **years},
+        {"kind": "data_share", "name": "record", "of": "years", "shares": [0.1, 1.0], **years},
+    ]
+    content = {**content, "name": "e", "splits": splits}
+    medians = {"data_share-10": 0.1, "data_share-100": 0.5, "record-10": 0.3, "record-100": 0.4}
+    for split, value in medians.items():
+        make_run(tmp_path, content, "physics", split, np.full(SITES, value))
+    text = read(write_report(tmp_path, "e"))
+    for split, value in medians.items():
+        curve, share = split.split("-")
+        assert f"{curve}physics{share} %{value:.3f}" in text
+
+
+def series(root, error, years, seed=0):
+    """Give every run predictions: observed flow times noise, as wide as its model's error says."""
+    random = np.random.default_rng(seed)
+    times = pd.date_range("1990-10-01", periods=365 * years)
+    sites = [f"s{place:02d}" for place in range(SITES)]
+    observed = random.lognormal(0, 0.5, (SITES, len(times)))
+    for run in find_runs(root, "e"):
+        simulated = observed * random.lognormal(0, error[run.model], observed.shape)
+        both = {"simulated": (("site", "time"), simulated), "observed": (("site", "time"), observed)}
+        predictions = xr.Dataset(both, {"site": sites, "time": times})
+        write_predictions(run.path, predictions)
+        write_metrics(run.path, skill(predictions["simulated"], predictions["observed"], metrics=["nse"]))
+
+
+def test_differences_hold_for_other_years_and_are_tested_day_by_day(root):
+    series(root, {"physics": 0.3, "hybrid": 0.1, "climatology": 0.9}, years=7)
+    metrics, runs = collect_metrics(find_runs(root, "e")), find_runs(root, "e")
+    (pair,) = compare_on(metrics, runs, "temporal", [("hybrid", "physics")], "nse")
+    assert (pair.comparison.verdict, pair.over) == ("a", "years and sites")
+    assert pair.p_value < 0.001
+    assert pair.comparison.difference.sites == SITES
+    # drawn years make it wider than sites alone
+    (alone,) = compare(metrics, "nse", "hybrid", "physics")[:1]
+    assert alone.difference.median == pytest.approx(pair.comparison.difference.median)
+    text = read(write_report(root, "e"))
+    assert "hybrid is better" in text
+    assert "years and sites<0.001" in text
+
+
+def test_equal_models_are_not_told_apart_and_few_years_say_nothing_of_others(root):
+    series(root, {"physics": 0.3, "hybrid": 0.3, "climatology": 0.9}, years=2)
+    metrics, runs = collect_metrics(find_runs(root, "e")), find_runs(root, "e")
+    (pair,) = compare_on(metrics, runs, "temporal", [("hybrid", "physics")], "nse")
+    assert (pair.comparison.verdict, pair.over) == ("none", "sites")
+    assert pair.p_value > 0.05
+    assert "No clear difference between" in read(write_report(root, "e"))
+
+
+def held(root, coverage, width, verdict, sites=20):
+    row = {
+        "group": "ungauged", "sites": SITES, "days": 1000, "coverage": coverage, "low": coverage - 0.02,
+        "high": coverage + 0.02, "width": width, "level": 0.9, "verdict": verdict, "by": "gauge",
+        "interval": "conformal", "method": "split", "pooling": "new_site", "calibration_sites": sites,
+        "calibration_days": 1000, "margin": 1.0,
+    }  # fmt: skip
+    run = next(run for run in find_runs(root, "e") if run.split == "ungauged_regions")
+    evaluations.write_product(run.path, "conformal", {"conformal": pd.DataFrame([row])}, "x")
+    return read(write_report(root, "e"))
+
+
+def test_what_intervals_promise_and_hold(root):
+    text = held(root, 0.7, 2.0, "too low")
+    assert "holds 70.0% of days at ungauged sites, fewer than it promises" in text
+    text = held(root, 0.98, 2.0, "too high")
+    assert "more than asked: it is wider than they need" in text
+    assert "unlike what it was calibrated on" not in text
+    # within chance nothing is blamed, and an infinite interval is no success
+    assert "than it promises" not in held(root, 0.86, 2.0, "holds")
+    text = held(root, 1.0, np.inf, "too high", sites=4)
+    assert "is infinite and says nothing: it was calibrated on too little (4 sites)" in text
+    assert "more than asked" not in text
+
+
+def test_a_damaged_table_is_named_with_what_makes_it_again(root):
+    run = find_runs(root, "e")[0]
+    evaluations.write_product(run.path, "support", {"support": pd.DataFrame({"site": ["a"]})}, "x")
+    (run.path / "evaluation" / "support.parquet").write_text("garbage")
+    with pytest.raises(InputError, match=f"support.parquet: is damaged; .* evaluate {run.id} --force"):
+        write_report(root, "e")
+
+
+def test_signatures_of_sites_with_a_region_are_compared(root):
+    """Tables by site carry the sites' places, which are text, too."""
+    run = next(run for run in find_runs(root, "e") if run.model == "physics")
+    sites = [f"s{place:02d}" for place in range(SITES)]
+    tables = [
+        pd.DataFrame({"series": series, "site": sites, "q5": sign * RIVERS, "latitude": 1.0, "region": "A"})
+        for series, sign in (("observed", 1.0), ("simulated", -1.0))
+    ]
+    evaluations.write_product(run.path, "signatures", {"signatures": pd.concat(tables)}, "x")
+    text = read(write_report(root, "e"))
+    assert "splitmodelq5" in text.replace(" ", "")
+    assert f"{run.split}physics−1.00" in text.replace(" ", "")

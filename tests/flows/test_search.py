@@ -26,6 +26,7 @@ from thalweg.flows.searching import search_experiment, show_trials
 from thalweg.flows.space import check_cost, cost_text, count_trials
 from thalweg.flows.trial_worker import TrialWorker, pack
 from thalweg.storage.errors import InputError
+from thalweg.storage.results import Run
 
 SPACE = {
     "training.learning_rate": {"log_uniform": [1e-3, 1e-1]},
@@ -154,10 +155,14 @@ def test_values_that_do_not_fit_the_store_are_told_before_anything_starts(spec, 
             "training.window": {"choice": [90, 5000]},
             "data.forcings": {"choice": [["precipitation", "temperature"], ["precipitation", "rain"]]},
             "training.learning_rate": {"choice": [0.1, 0.2]},
+            "training.precision": {"choice": ["bf16", "fp16"]},
+            "training.accumulate": {"integer": [1, 9]},
         }
     )
     problems = check(path).problems
-    assert len(problems) == 2
+    assert len(problems) == 4
+    assert re.search(r"space.training.precision: fp16: fp16 needs a GPU", problems[2])
+    assert re.search(r"space.training.accumulate: 9: a batch of 4 sites has no 9 parts", problems[3])
     assert re.search(r"space.training.window: 5000: warmup 90 \+ window 5000 days do not fit", problems[0])
     assert "search.space.data.forcings: ['precipitation', 'temperature']: hbv needs" in problems[1]
 
@@ -207,6 +212,7 @@ def test_trials_of_a_real_model_with_a_gap_and_a_cost(spec, ray_cluster, capsys)
     text = capsys.readouterr().out
     assert "Pareto set of validation, gap, cost (*): trial " in text
     assert "again with 1 other seed" in text
+    assert re.search(r"\ntook .* of work, .* windows a second in training", text)
     pasted = yaml.safe_load(text[text.index("to paste:") + 9 :])
     assert pasted["models"]["hybrid"]["components"] == trials.values(ranked[0])["models.hybrid.components"]
     assert not list(folder.glob("search/**/checkpoint*"))  # nothing goes on from them
@@ -255,6 +261,8 @@ def test_the_same_seed_gives_the_same_search_on_any_number_of_workers(spec, ray_
     assert found(one) == found(two)
     states = Counter(trial.state for trial in one.found.values())
     assert states["cut"] > 0 or algorithm in ("bayesian", "pbt")
+    told = Counter(Run(path.parent).state for path in Path("runs/small/search").glob("trials/*/status.json"))
+    assert told == {{"cut": "stopped"}.get(state, state): count for state, count in states.items()}
 
 
 # ---- going on

@@ -10,7 +10,7 @@ import xarray as xr
 from thalweg.flows import preparation
 from thalweg.flows.cell import Cell, make_trainer, prepare, run_cell
 from thalweg.flows.experiment import Experiment
-from thalweg.flows.memory import data_budget, device_budget, free_memory
+from thalweg.flows.memory import data_budget, device_budget, whole_memory
 from thalweg.flows.outcome import write_trained
 from thalweg.flows.prediction import validation_score
 from thalweg.flows.search_spec import Resources
@@ -155,9 +155,9 @@ def test_a_gap_in_a_forcing_is_said_before_anything_is_trained(store, tmp_path):
         prepare(cell(tmp_path / "gap.zarr")).training(180, 60)
 
 
-def test_the_budget_is_what_is_given_or_a_share_of_what_is_free():
+def test_the_budget_is_what_is_given_or_a_share_of_the_machines():
     assert data_budget(Resources(memory=2.5)) == 2_500_000_000
     one, four = data_budget(Resources(workers=1)), data_budget(Resources(workers=4))
-    assert 0 < one < free_memory()
+    assert 0 < one < whole_memory()
     assert one / four == pytest.approx(4, rel=0.2)
     assert device_budget(torch.device("cpu"), Resources()) == float("inf")

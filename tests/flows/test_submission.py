@@ -9,6 +9,7 @@ import zipfile
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -236,6 +237,60 @@ def test_another_server_is_told_from_a_cluster(no_token):
 
     with serving(Other) as url, pytest.raises(InputError, match="is no dashboard of a Ray cluster"):
         Jobs(url)
+
+
+class Client:
+    """A client of a cluster with one job, which says two things and ends when it has been looked at."""
+
+    def __init__(self, *states):
+        self.states, self.stopped = list(states), []
+
+    def list_jobs(self):
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        return [
+            SimpleNamespace(
+                submission_id="small-abc-1", status=state, metadata={"thalweg": "1"}, start_time=None,
+                end_time=None, driver_exit_code=None, message="",
+            )
+        ]  # fmt: skip
+
+    def stop_job(self, id):  # noqa: A002
+        self.stopped.append(id)
+        return True
+
+    async def tail_job_logs(self, id):  # noqa: A002
+        yield "one\n"
+        yield "two\n"
+
+
+def jobs_of(client, monkeypatch):
+    monkeypatch.setattr("thalweg.flows.jobs.LOOK_SECONDS", 0.0)
+    made = object.__new__(Jobs)
+    made.address, made.headers, made.client = "http://fake", {}, client
+    return made
+
+
+def test_a_job_is_cancelled_when_it_has_ended(monkeypatch):
+    """Who submits it again at once would be attached to the one that is about to end."""
+    client = Client("RUNNING", "RUNNING", "RUNNING", "STOPPED")
+    assert jobs_of(client, monkeypatch).cancel("small")
+    assert client.stopped == ["small-abc-1"]
+    assert client.states == ["STOPPED"]
+
+
+def test_who_has_seen_enough_of_a_log_is_not_kept(monkeypatch):
+    said = []
+
+    def closed(text):
+        said.append(text)
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        jobs_of(Client("RUNNING"), monkeypatch).follow("small-abc-1", closed)
+    assert said == ["one\n"]
+    said.clear()
+    assert jobs_of(Client("RUNNING", "SUCCEEDED"), monkeypatch).follow("small-abc-1", said.append).ended
+    assert said == ["one\n", "two\n"]  # not repeated when the connection is made again
 
 
 class FakeJobs:

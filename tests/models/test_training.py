@@ -3,11 +3,13 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 import torch
 
+from thalweg.models import checkpoint
 from thalweg.models.calibrated import Calibrated
 from thalweg.models.hybrids import Hybrid
 from thalweg.models.inputs import Inputs
