@@ -33,7 +33,7 @@ def detail_section(runs: Sequence[Run], metric: str) -> Section:
         shown = metric if metric in set(strata["metric"]) else "nse"
         floors = {run.model for run in runs if run.kind == "floor"}
         _strata(section, strata[strata["metric"] == shown], shown, floors)
-    signatures = evaluated(runs, "signatures")
+    signatures = evaluated([run for run in runs if run.kind != "floor"], "signatures")
     if not signatures.empty:
         _signatures(section, signatures)
     return section

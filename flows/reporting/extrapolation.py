@@ -46,7 +46,7 @@ def extrapolation_section(
     _line(section, metrics[~metrics["model"].isin(floors)], kinds, metric, shades)
     _shares(section, metrics[~metrics["model"].isin(floors)], kinds, metric, shades)
     _distances(section, metrics[~metrics["model"].isin(floors)], runs, metric, shades)
-    _trends(section, runs)
+    _trends(section, [run for run in runs if run.kind != "floor"])
     return section
 
 

@@ -49,7 +49,10 @@ def _audit(section: Section, audit: pd.DataFrame) -> None:
         by_model = dict(iter(own.groupby("model")))
         told = [_verdict(by_model[model]) if model in by_model else "–" for model in models]
         flagged = own[own["flag"].astype(bool)].drop_duplicates("model")
-        flags += [f"{row['model']}, {split}: {row['reason']}." for row in flagged.to_dict("records")]
+        for row in flagged.to_dict("records"):
+            part = by_model[row["model"]]
+            count = f" in {int(part['flag'].sum())} of {len(part)} runs" if len(part) > 1 else ""
+            flags.append(f"{row['model']}, {split}{count}: {row['reason']}.")
         if len(flagged):
             marked.add(len(rows))
         rows.append([str(split), str(check), str(statistic), number(own["limit"].iloc[0]), *told])

@@ -42,7 +42,7 @@ def draw_maps(section: Section, tables: pd.DataFrame) -> None:
     section.parts.append(
         Figure(
             f"{model}, {split}: where parameters lie in their ranges, by longitude and latitude; those that "
-            "differ most between sites. All are in the run's `evaluation/parameters.parquet`.",
+            "differ most between sites. All are in the run's evaluation/parameters.parquet.",
             figures.svg(figure),
         )
     )
@@ -63,11 +63,12 @@ def draw_series(section: Section, runs: Sequence[Run]) -> None:
             panel.plot(year["dayofyear"], middle, color=figures.COLOURS[0])
             panel.set_title(str(name))
             panel.set_xlabel("day of the year")
-            panel.set_ylabel(str(found[name].attrs.get("units", "")))
+            units = str(found[name].attrs.get("units", ""))
+            panel.set_ylabel("" if units == "1" else units)
         section.parts.append(
             Figure(
                 f"{run.model}, {run.split}: the mean year of parameters that vary in time, median and "
-                "quartiles over sites. Every day is in the run's `parameters.zarr`.",
+                "quartiles over sites. Every day is in the run's parameters.zarr.",
                 figures.svg(figure),
             )
         )

@@ -17,7 +17,7 @@ def evaluated(runs: Sequence[Run], name: str) -> pd.DataFrame:
     Empty where no run has it.
     """
     found = []
-    for run in runs:
+    for run in sorted(runs, key=lambda run: run.split):  # in each split the models in their order
         table = read_table(run.path, name)
         if isinstance(table, pd.DataFrame):
             labels: dict[str, Any] = {"run": run.id, "model": run.model, "split": run.split, "seed": run.seed}
