@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from html import escape
 from math import isfinite
 
+from thalweg.flows.palette import MODELS
+
 FLOORS = ("climatology", "persistence")
 """Models any other has to beat: drawn muted and broken, always after the others."""
 
-# Okabe and Ito (2008), told apart with any kind of colour vision. Black is kept for observations; the
-# yellow is too faint on white. On a dark ground the two darkest are lifted to a contrast above 4.5.
-_LIGHT_MODELS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#3c9fd4", "#7a5195", "#8c564b")
+# The same hues on a dark ground, the two darkest lifted to a contrast above 4.5.
 _DARK_MODELS = ("#3d9be0", "#ef7f2e", "#1fbf8f", "#d98fba", "#e5ab2e", "#8fd0f7", "#a98ad0", "#c08a7a")
 _FLOOR_DASHES = {"climatology": "dash", "persistence": "dot"}
 _DASHES = ("solid", "longdashdot", "dashdot")
@@ -49,7 +49,7 @@ class Look:
     @property
     def models(self) -> tuple[str, ...]:
         """Colours that are handed out to models."""
-        return _DARK_MODELS if self.dark else _LIGHT_MODELS
+        return _DARK_MODELS if self.dark else MODELS
 
 
 LIGHT = Look(

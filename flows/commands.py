@@ -178,9 +178,11 @@ def evaluate(options: Namespace) -> int:
 
 def report(options: Namespace) -> int:
     """Evaluate an experiment and write its report; 1 when something could not be evaluated."""
+    from thalweg.flows.names import refuse_unknown_metric
     from thalweg.flows.reporting.experiment import evaluate_all, write_report
 
     worker.enter(str(Path.cwd()))
+    refuse_unknown_metric(options.metric)  # to evaluate takes minutes
     found = [] if options.quick else evaluate_all(options.runs, options.experiment, on_run=_say_run)
     file = write_report(options.runs, options.experiment, options.output, options.metric)
     failed = {f"{each.run.id}: {name}": why for each in found for name, why in each.failed.items()}

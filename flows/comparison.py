@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.flows import look_count
-from thalweg.flows.names import nearest
+from thalweg.flows.names import nearest, refuse_unknown_metric
 from thalweg.flows.report import show_skill, skill_table
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import Run, collect_metrics, find_run, find_runs
@@ -23,10 +23,7 @@ def compare(root: Path, names: list[str], metric: str) -> dict[str, Any]:
     InputError
         When a run or the metric is unknown, or there is nothing to compare with.
     """
-    from thalweg.evaluation.skill import METRICS
-
-    if metric not in METRICS:
-        raise InputError(f"--metric {metric}: unknown{nearest(metric, METRICS)}")
+    refuse_unknown_metric(metric)
     known = {run.experiment for run in find_runs(root)}
     if len(names) == 1 and names[0] in known:
         runs = find_runs(root, names[0])

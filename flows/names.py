@@ -58,3 +58,12 @@ def check_loss(name: str) -> str:
     if name not in LOSSES:
         raise ValueError(f"{name!r} is no loss{nearest(name, LOSSES)}")
     return name
+
+
+def refuse_unknown_metric(metric: str) -> None:
+    """Raise ``InputError`` for a metric that is not in ``METRICS``; the nearest is named."""
+    from thalweg.evaluation.skill import METRICS
+    from thalweg.storage.errors import InputError
+
+    if metric not in METRICS:
+        raise InputError(f"--metric {metric}: unknown{nearest(metric, METRICS)}")

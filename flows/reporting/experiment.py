@@ -11,7 +11,7 @@ import yaml
 from thalweg import __version__
 from thalweg.flows import look_count
 from thalweg.flows.evaluation import PRODUCTS, Evaluated, evaluate
-from thalweg.flows.names import nearest
+from thalweg.flows.names import nearest, refuse_unknown_metric
 from thalweg.flows.reporting.costs import costs_section
 from thalweg.flows.reporting.detail import detail_section
 from thalweg.flows.reporting.extrapolation import extrapolation_section
@@ -46,10 +46,7 @@ def write_report(root: Path, experiment: str, file: Path | None = None, metric: 
     InputError
         When there is no such experiment, nothing of it is done, or the metric is unknown.
     """
-    from thalweg.evaluation.skill import METRICS
-
-    if metric not in METRICS:
-        raise InputError(f"--metric {metric}: unknown{nearest(metric, METRICS)}")
+    refuse_unknown_metric(metric)
     runs, done = runs_with_results(root, experiment)
     looked = look_count.look(root, runs, "report")
     place = file or root / experiment / NAME

@@ -232,8 +232,7 @@ def _distances(
     section.parts.append(
         Figure(
             "Skill in classes of distance from the nearest training site, in standard deviations of "
-            "attributes and "
-            "climate; as many sites in each class.",
+            "attributes and climate; as many sites in each class.",
             figures.svg(figure),
         )
     )

@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-# Okabe and Ito (2008), told apart with any kind of colour vision; black is kept for observations.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#3c9fd4", "#7a5195", "#8c564b")
+from thalweg.flows.palette import MODELS
+
+COLOURS = MODELS
 INK, MUTED, FAINT, FLOOR = "#1a242e", "#5c6975", "#e4e9ed", "#7d8892"
 STYLE: Any = {
     "axes.edgecolor": "#b9c3cc",

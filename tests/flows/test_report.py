@@ -10,6 +10,8 @@ import xarray as xr
 
 from thalweg.evaluation.comparison import compare
 from thalweg.evaluation.skill import skill
+from thalweg.flows import commands
+from thalweg.flows.cli import parser
 from thalweg.flows.reporting import figures
 from thalweg.flows.reporting.differences import compare_on
 from thalweg.flows.reporting.experiment import write_report
@@ -208,6 +210,15 @@ def test_a_run_of_another_version_has_the_kind_that_its_split_is_named_after(tmp
 def test_wrong_names(root, name, metric, said):
     with pytest.raises(InputError, match=said):
         write_report(root, name, metric=metric)
+
+
+def test_a_wrong_metric_is_refused_before_anything_is_evaluated(root, monkeypatch):
+    monkeypatch.setattr(
+        "thalweg.flows.reporting.experiment.evaluate", lambda *_, **__: pytest.fail("evaluated")
+    )
+    options = parser().parse_args(["report", "e", "--metric", "nsee", "--runs", str(root)])
+    with pytest.raises(InputError, match="--metric nsee: unknown; did you mean 'nse'"):
+        commands.report(options)
 
 
 def test_nothing_done(tmp_path, content):
