@@ -123,18 +123,22 @@ def train_cell(cell: Cell, folder: Path | None, on_epoch: OnEpoch | None = None)
     Parameters
     ----------
     on_epoch : is given the fields of :class:`thalweg.models.training.Epoch` for every epoch from the first,
-        those that the checkpoint had marked as ``earlier``; returns True to stop.
+        those that the checkpoint had marked as ``earlier``, and with what ``helpers`` took so far, the other
+        workers that train the model; returns True to stop.
 
     Returns
     -------
     dict : ``parameters``, how many numbers were trained; ``gap``, by how much the best validation score is
         below that of the training part, where the search has it as an objective.
     """
+    gauge = Gauge(cell.experiment.resources.gpus_per_worker)
     prepared = prepare(cell)
     trainer = make_trainer(cell, prepared, folder / CHECKPOINT if folder else None)
 
     def report(epoch: Epoch) -> bool | None:
         row = {**asdict(epoch), "earlier": epoch.epoch <= trainer.resumed}
+        if not (row["earlier"] or prepared.group.alone):
+            row["helpers"] = prepared.group.collect(gauge.read(Cost()))[1:]
         return on_epoch(row) if on_epoch else None
 
     history = trainer.fit(report, retell=True)

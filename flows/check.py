@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from thalweg.flows import specfile
 from thalweg.flows.check_training import (
     Problem,
+    lacking,
     resource_problems,
     share_problems,
     training_problems,
@@ -46,6 +48,7 @@ class Check:
     dataset : the store, or None when it is still to be made.
     folds : of every split, when the store is there.
     elsewhere : whether it is to run on other machines: what this one lacks is no mistake.
+    warnings : what this machine lacks, one line each; a cluster may have it.
     """
 
     experiment: Experiment | None = None
@@ -53,6 +56,7 @@ class Check:
     dataset: xr.Dataset | None = None
     folds: list[Fold] = field(default_factory=list)
     elsewhere: bool = False
+    warnings: list[str] = field(default_factory=list)
 
     def raise_problems(self) -> None:
         """Raise :class:`InputError` with all problems, if there are any."""
@@ -80,6 +84,8 @@ def check(path: str | Path, changes: Mapping[str, Any] | None = None, *, elsewhe
         problems.append((line, f"{path}:{line}: {'.'.join(map(str, keys))}: {message}"))
     ordered = sorted(problems, key=lambda pair: pair[0])
     result.problems = list(dict.fromkeys(text for _, text in ordered))
+    if not elsewhere and not os.environ.get("RAY_ADDRESS"):
+        result.warnings = [f"{path}: {text}" for text in lacking(experiment)]
     return result
 
 

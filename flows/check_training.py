@@ -27,6 +27,21 @@ def resource_problems(experiment: Experiment) -> Iterator[Problem]:
         yield ("resources", "workers_per_model"), message
 
 
+def lacking(experiment: Experiment) -> list[str]:
+    """Tell which GPUs are wanted that this machine lacks; elsewhere they may be there."""
+    wanted = experiment.resources.gpus_per_model
+    if not wanted:
+        return []
+    import torch
+
+    there = torch.cuda.device_count()
+    if wanted <= there:
+        return []
+    key = f"resources.gpus_per_worker: {experiment.resources.gpus_per_worker:g}"
+    what = f"has {there}" if there else "has no GPU that torch sees"
+    return [f"{key}: this machine {what}: `thalweg run` needs a cluster that has them (RAY_ADDRESS, submit)"]
+
+
 def training_problems(experiment: Experiment) -> Iterator[Problem]:
     """Tell what does not fit together in the training of each model."""
     for name, model in experiment.models.items():

@@ -69,5 +69,7 @@ def describe(checked: Check) -> None:
     else:
         out.print(f"{content['experiment']}: {models}", markup=False)
         out.print(f"{content['store']} will be made from its source; splits are checked then", markup=False)
+    for text in checked.warnings:
+        out.print(f"warning: {text}", markup=False, style="yellow")
     if checked.experiment is not None and checked.experiment.search is not None:
         out.print(f"search: {cost_text(checked.experiment)}", markup=False)

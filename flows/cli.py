@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from thalweg.flows.data_parser import add_actions
 from thalweg.flows.job_parser import add_job_commands
+from thalweg.flows.services.parser import add_service_commands
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             import traceback
 
             traceback.print_exc()
-        code = FAILED if _signals else _tell(error)
+        code = FAILED if _signals else _tell(error, getattr(options, "runs", None))
     if _signals:
         print("thalweg: terminated", file=sys.stderr)
         code = TERMINATED
@@ -53,12 +54,17 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _tell(error: Exception) -> int:
+def _tell(error: Exception, runs: Path | None) -> int:
     from thalweg.storage.atomic import out_of_room
-    from thalweg.storage.errors import InputError, UnavailableError
+    from thalweg.storage.errors import InputError, UnavailableError, UnsentError
+    from thalweg.storage.run_sharing import named
 
     if isinstance(error, InputError | UnavailableError):
-        print(error, file=sys.stderr)
+        # of runs in an object store people know the address, not the copy
+        text = str(error)
+        if runs is not None and not isinstance(error, UnsentError):
+            text = text.replace(str(runs), named(runs))
+        print(text, file=sys.stderr)
         return BAD_INPUT if isinstance(error, InputError) else FAILED
     text = " ".join(str(error).split()) or "no message"
     if out_of_room(error):
@@ -115,11 +121,6 @@ def parser() -> argparse.ArgumentParser:
     _add_set(added)
     _add_json(added)
 
-    added = command("schedule", "ingest now and then by the clock, one at a time, until stopped")
-    added.add_argument("spec", type=Path, metavar="SPEC", help="a YAML file, as for `thalweg ingest`")
-    added.add_argument("--cron", required=True, metavar="LINE", help='such as "0 3 * * *": at 3:00 each day')
-    added.add_argument("--timezone", default="UTC", help="such as Europe/Zurich (default: UTC)")
-
     add_actions(command("data", "list, compare, name and restore the versions of a store"))
 
     added = command(
@@ -143,6 +144,8 @@ def parser() -> argparse.ArgumentParser:
     _add_json(added)
 
     add_job_commands(command, (_add_experiment, _add_runs, _add_json))
+
+    add_service_commands(command, _add_json, _add_runs)
 
     added = command("list", "list what an experiment can name")
     added.add_argument(
@@ -203,6 +206,16 @@ def parser() -> argparse.ArgumentParser:
     _add_runs(added)
     added.add_argument("--port", type=int, help="(default: 8501, or the next one that is free)")
     added.add_argument("--no-browser", action="store_true", help="only print the address")
+    added.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="to listen at (default: this machine alone)"
+    )
+    added.add_argument(
+        "--submit",
+        action="store_true",
+        help="let who is on this machine start experiments from the page (else: after login alone)",
+    )
+    added.add_argument("--public", action="store_true", help="let whoever reaches it read without a login")
+    added.add_argument("--url", help="as others see it, where a proxy is in front")
     return root
 
 
@@ -214,6 +227,18 @@ def _whole(text: str, least: int = 0) -> int:
     if not text.isdecimal() or int(text) < least:
         raise argparse.ArgumentTypeError(f"{text!r}: a whole number of at least {least} is needed")
     return int(text)
+
+
+def _runs(text: str) -> Path:
+    """Give the folder of all runs; of those in an object store it is a copy."""
+    if "://" not in text:
+        return Path(text)
+    from thalweg.storage.run_sharing import opened
+
+    try:
+        return opened(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 class _Version(argparse.Action):
@@ -243,8 +268,9 @@ def _add_set(added: argparse.ArgumentParser) -> None:
 
 
 def _add_runs(added: argparse.ArgumentParser) -> None:
-    folder = Path(os.environ.get("THALWEG_RUNS", "runs"))
-    added.add_argument("--runs", type=Path, default=folder, help=f"folder of all runs (default: {folder})")
+    folder = os.environ.get("THALWEG_RUNS") or "runs"
+    text = f"folder of all runs, or s3://bucket/prefix (default: {folder})"
+    added.add_argument("--runs", type=_runs, default=folder, metavar="PLACE", help=text)
 
 
 def _add_json(added: argparse.ArgumentParser) -> None:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import shutil
 import signal
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from thalweg.flows.experiment import Resources
+from thalweg.flows.scratch import scratch_folder
 from thalweg.storage.errors import InputError, UnavailableError
 
 # Cells open the store themselves; only names and scores pass through Ray.
@@ -59,8 +57,7 @@ def cluster(*, dashboard: bool = False) -> Iterator[None]:
         finally:
             ray.shutdown()
         return
-    with _private_token():
-        folder = Path(tempfile.mkdtemp(prefix="thalweg-"))
+    with _private_token(), scratch_folder() as folder:
         try:
             _start(
                 address="local",
@@ -72,7 +69,6 @@ def cluster(*, dashboard: bool = False) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -179,6 +175,11 @@ def room(resources: Resources, nodes: Sequence[Mapping[str, float]] | None = Non
     workers = _workers(resources, _nodes() if nodes is None else nodes)
     fitting = max(workers // resources.workers_per_model, min(workers, 1))
     return min(fitting, resources.workers or fitting)
+
+
+def workers_that_fit(resources: Resources) -> int:
+    """Give how many workers fit on the nodes that are there now, were nothing else on them."""
+    return _workers(resources, _nodes())
 
 
 def _workers(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> int:

@@ -25,7 +25,8 @@ def check(options: Namespace) -> int:
     worker.enter(str(Path.cwd()))
     checked = checking.check(options.experiment, changes(options))
     if options.json:
-        print_json({"problems": checked.problems, "plan": check_view.plan(checked)})
+        found = {"problems": checked.problems, "warnings": checked.warnings}
+        print_json({**found, "plan": check_view.plan(checked)})
         return BAD_INPUT if checked.problems else DONE
     checked.raise_problems()
     check_view.describe(checked)
@@ -56,11 +57,49 @@ def ingest(options: Namespace) -> int:
 
 
 def schedule(options: Namespace) -> int:
-    """Ingest now, and then at the times of a cron line, until stopped."""
-    from thalweg.flows.scheduling import serve
+    """Run what a file describes by the clock, on a Prefect server or in this process."""
+    from thalweg.flows.services import schedule_command
 
     worker.enter(str(Path.cwd()))
-    return serve(options.spec, options.cron, options.timezone)
+    return schedule_command.schedule(options)
+
+
+def up(options: Namespace) -> int:
+    """Start the services of a lab."""
+    from thalweg.flows.services import control
+
+    return control.up(options)
+
+
+def down(options: Namespace) -> int:
+    """End them."""
+    from thalweg.flows.services import control
+
+    return control.down(options)
+
+
+def status(options: Namespace) -> int:
+    """Show how they do."""
+    from thalweg.flows.services import control
+
+    return control.status(options)
+
+
+def metrics(options: Namespace) -> int:
+    """Serve metrics, or print them once."""
+    from thalweg.flows.services import metrics
+
+    if options.once:
+        print(metrics.text(metrics.collect(options.runs)), end="")
+        return DONE
+    return metrics.serve(options.runs, options.host, options.port, keep=options.keep)
+
+
+def doctor(options: Namespace) -> int:
+    """Check the installation and the machine; 1 when something is wrong."""
+    from thalweg.flows.services import doctor
+
+    return doctor.doctor(options)
 
 
 def data(options: Namespace) -> int:
@@ -104,8 +143,9 @@ def search(options: Namespace) -> int:
 
 def runs(options: Namespace) -> int:
     """List runs."""
-    from thalweg.flows import results_view
+    from thalweg.flows import results_view, run_root
 
+    run_root.read(options)
     rows = results_view.run_rows(options.runs, options.experiment)
     if options.json:
         print_json(rows)
@@ -116,15 +156,23 @@ def runs(options: Namespace) -> int:
 
 def show(options: Namespace) -> int:
     """Show one run, or how all of an experiment's did."""
-    from thalweg.flows import experiment_view, results_view
+    from thalweg.flows import experiment_view, results_view, run_root, search_found, search_view
 
+    run_root.read(options)
     runs = experiment_view.runs_of(options.runs, options.run)
-    if runs:
-        whole = experiment_view.describe_experiment(runs)
+    search = search_found.search_of(options.runs, options.run)
+    if runs or search:
+        whole = experiment_view.describe_experiment(runs) if runs else {"experiment": options.run}
+        if search:
+            whole["search"] = search_found.describe(*search)
         if options.json:
             print_json(whole)
-        else:
+            return DONE
+        if runs:
             experiment_view.show_experiment(whole)
+        if search:
+            print(f"{options.run}: {search_found.text(search[0])}")
+            search_view.show_trials(*search)
         return DONE
     content = results_view.describe_run(options.runs, options.run)
     if options.json:
@@ -136,9 +184,11 @@ def show(options: Namespace) -> int:
 
 def reproduce(options: Namespace) -> int:
     """Make a run again from its manifest; 1 when any metric comes out differently."""
+    from thalweg.flows import run_root
     from thalweg.flows.reproduction import reproduce
 
     worker.enter(str(Path.cwd()))
+    run_root.read(options)
     result = reproduce(options.runs, options.run)
     if options.json:
         print_json(result.summary())
@@ -149,8 +199,9 @@ def reproduce(options: Namespace) -> int:
 
 def compare(options: Namespace) -> int:
     """Compare runs."""
-    from thalweg.flows import comparison
+    from thalweg.flows import comparison, run_root
 
+    run_root.read(options)
     if options.guarded:
         from thalweg.flows import guarded
 
@@ -170,21 +221,24 @@ def compare(options: Namespace) -> int:
 
 def evaluate(options: Namespace) -> int:
     """Evaluate runs that are done; 1 when a product of one could not be made."""
-    from thalweg.flows import evaluation_view
+    from thalweg.flows import evaluation_view, run_root
 
     worker.enter(str(Path.cwd()))
-    return FAILED if evaluation_view.evaluate(options, changes(options)) else DONE
+    with run_root.evaluated(options, options.names):
+        return FAILED if evaluation_view.evaluate(options, changes(options)) else DONE
 
 
 def report(options: Namespace) -> int:
     """Evaluate an experiment and write its report; 1 when something could not be evaluated."""
+    from thalweg.flows import run_root
     from thalweg.flows.names import refuse_unknown_metric
     from thalweg.flows.reporting.experiment import evaluate_all, write_report
 
     worker.enter(str(Path.cwd()))
     refuse_unknown_metric(options.metric)  # to evaluate takes minutes
-    found = [] if options.quick else evaluate_all(options.runs, options.experiment, on_run=_say_run)
-    file = write_report(options.runs, options.experiment, options.output, options.metric)
+    with run_root.evaluated(options, [options.experiment]):
+        found = [] if options.quick else evaluate_all(options.runs, options.experiment, on_run=_say_run)
+        file = write_report(options.runs, options.experiment, options.output, options.metric)
     failed = {f"{each.run.id}: {name}": why for each in found for name, why in each.failed.items()}
     for what, why in failed.items():
         print(f"{what}: {why}", file=sys.stderr)
@@ -230,9 +284,10 @@ def cancel(options: Namespace) -> int:
 
 def dashboard(options: Namespace) -> int:
     """Serve the dashboard until it is stopped."""
-    from thalweg.flows.dashboard_server import serve
+    from thalweg.flows.dashboard_server import Sharing, serve
 
-    return serve(options.runs, options.port, browser=not options.no_browser)
+    sharing = Sharing(options.host, options.submit, options.public, options.url)
+    return serve(options.runs, options.port, browser=not options.no_browser, sharing=sharing)
 
 
 def changes(options: Namespace) -> dict[str, Any]:
@@ -264,6 +319,11 @@ COMMANDS = {
     "check": check,
     "ingest": ingest,
     "schedule": schedule,
+    "up": up,
+    "down": down,
+    "status": status,
+    "metrics": metrics,
+    "doctor": doctor,
     "data": data,
     "run": run,
     "search": search,

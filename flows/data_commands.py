@@ -109,7 +109,7 @@ def _difference_lines(found: Difference) -> list[str]:
     if found.revised:
         lines.append(f"  values differ at {plural(len(found.revised), 'site')}:")
         for site, years in list(found.revised.items())[:SITES_SHOWN]:
-            lines.append(f"    {site}: {_years(years)}")
+            lines.append(f"    {site}: {years_text(years)}")
         if len(found.revised) > SITES_SHOWN:
             lines.append(f"    and {len(found.revised) - SITES_SHOWN} more: --json lists them all")
     lines += [
@@ -123,7 +123,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
-def _years(years: list[int]) -> str:
+def years_text(years: list[int]) -> str:
     """Give years as runs, such as ``1999-2003, 2008``."""
     runs: list[list[int]] = []
     for year in years:

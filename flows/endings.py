@@ -55,6 +55,8 @@ def ending(reference: Any) -> Ending:
         cause = error.cause
         if type(cause).__name__ == "LostWorkerError":  # whose import would import torch
             return Ending(str(cause), mishap=True, crowded=cause.crowded)
+        if type(cause).__name__ == "UnsentError":
+            return Ending(str(cause), mishap=True)
         message = MISHAPS.get(type(cause).__name__) or worker.reason(cause)
         return Ending(message, str(error), worker.hopeless(cause))
     except ray.exceptions.RuntimeEnvSetupError as error:

@@ -10,6 +10,7 @@ from typing import Any
 from thalweg.flows.console import console, plural, table
 from thalweg.flows.ledger import Cost, cost_of, total
 from thalweg.flows.progress import COLOURS, duration
+from thalweg.storage import run_sharing
 from thalweg.storage.results import Run, find_runs
 
 
@@ -22,7 +23,7 @@ def describe_experiment(runs: list[Run]) -> dict[str, Any]:
     """Give all that `thalweg show` says of an experiment."""
     return {
         "experiment": runs[0].experiment,
-        "path": str(runs[0].path.parent),
+        "path": run_sharing.named(runs[0].path.parent),
         "states": dict(Counter(run.state for run in runs)),
         "not_done": [_trouble(run) for run in runs if run.state not in ("done", "waiting", "running")],
         "cost": total_cost(run.path for run in runs).summary(),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.flows import specfile
+from thalweg.flows import logs, specfile
 from thalweg.flows.names import nearest
 from thalweg.storage.errors import InputError
 
@@ -194,7 +194,10 @@ def ingest_file(path: Path, changes: Mapping[str, Any] | None = None, **given: A
 
     spec = read_spec(path, changes)
     options = options_of(spec, **given)
-    result = ingest_all(spec.store, spec.source, options, on_wait=lambda: _waiting(spec.store), run=_as_flow)
+    with logs.told("ingest", store=spec.store):
+        result = ingest_all(
+            spec.store, spec.source, options, on_wait=lambda: _waiting(spec.store), run=_as_flow
+        )
     return describe(spec.store, result)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,8 +30,15 @@ def dashboard_url(address: str) -> str:
     except ValueError:
         good = False
     if not good:
-        raise InputError(f"{address}: is no address of a Ray dashboard: write one such as http://head:8265")
+        raise InputError(
+            f"{shown(address)}: is no address of a Ray dashboard: write one such as http://head:8265"
+        )
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def shown(address: str) -> str:
+    """Give an address as it may be shown: without a password."""
+    return re.sub(r":[^:@/]*@", ":***@", address)
 
 
 def host_and_port(url: str) -> tuple[str, int]:

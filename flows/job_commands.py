@@ -11,9 +11,12 @@ from typing import Any
 
 from thalweg.flows import submission
 from thalweg.flows.console import console, print_json, table
+from thalweg.flows.job_address import shown
 from thalweg.flows.job_details import Job
 from thalweg.flows.jobs import Jobs
 from thalweg.flows.progress import duration
+from thalweg.storage import run_sharing
+from thalweg.storage.errors import InputError
 
 DONE, FAILED = 0, 1
 COLOURS = {"running": "cyan", "succeeded": "green", "failed": "red", "stopped": "yellow"}
@@ -30,10 +33,10 @@ def submit(options: Namespace, changes: Mapping[str, Any]) -> int:
         options=_options(options),
     )
     if options.json:
-        print_json({"id": given.id, "address": given.jobs.address, "attached": given.attached})
+        print_json({"id": given.id, "address": given.jobs.name, "attached": given.attached})
     else:
         print(given.id, flush=True)
-    where = f" --address {options.address}" if options.address else ""
+    where = f" --address {shown(options.address)}" if options.address else ""
     how = "runs there already" if given.attached else "submitted"
     print(
         f"{how}; it writes to {given.order.metadata['runs']}\n"
@@ -94,6 +97,10 @@ def cancel(options: Namespace) -> int:
 
 
 def _options(options: Namespace) -> tuple[str, ...]:
+    if options.search and options.blind:
+        raise InputError("--blind: is of `thalweg run`; a search shows scores of validation alone")
+    if options.yes and not options.search:
+        raise InputError("--yes: is of searches: add --search")
     names = ("force", "yes") if options.search else ("force", "blind")
     return tuple(f"--{name}" for name in names if getattr(options, name))
 
@@ -109,7 +116,8 @@ def _murmur(text: str) -> None:
 def _told(job: Job, runs: Path | None = None) -> int:
     """Say how a job ended; gives the exit code."""
     if job.state == "succeeded":
-        if runs is not None and not (runs / job.experiment).is_dir():
+        shared = runs is None or run_sharing.mirror_of(runs) is not None
+        if runs is not None and not shared and not (runs / job.experiment).is_dir():
             print(f"this machine does not see {job.runs} of the cluster", file=sys.stderr)
         return DONE
     reason = "" if job.code is not None else f": {' '.join(job.message.split())[:300]}"

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from thalweg.flows import logs
 from thalweg.flows.job_address import (
     LOCAL,
     TOKEN,
@@ -21,6 +22,7 @@ from thalweg.flows.job_address import (
     dashboard_url,
     host_and_port,
     is_local,
+    shown,
     token_for,
 )
 from thalweg.flows.job_details import Job, UnknownJobError, job_of
@@ -52,10 +54,11 @@ class Jobs:
 
     def __init__(self, address: str | None = None) -> None:
         self.address = dashboard_url(address or os.environ.get(ADDRESS) or LOCAL)
+        self.name = shown(self.address)
         token = token_for(self.address)
         if token is None and not is_local(self.address):
             print(
-                f"warning: {self.address} is not this machine, and there is no token ({TOKEN}): whoever can "
+                f"warning: {self.name} is not this machine, and there is no token ({TOKEN}): whoever can "
                 "reach it can run anything there",
                 file=sys.stderr,
             )
@@ -105,12 +108,13 @@ class Jobs:
             return found[0]
         if found:
             named = ", ".join(job.id for job in found[:5])
-            raise InputError(f"job {id!r} fits {len(found)} at {self.address}: {named}; give more of the id")
-        raise UnknownJobError(f"no job {id!r} at {self.address}{nearest(id, [job.id for job in jobs])}")
+            raise InputError(f"job {id!r} fits {len(found)} at {self.name}: {named}; give more of the id")
+        raise UnknownJobError(f"no job {id!r} at {self.name}{nearest(id, [job.id for job in jobs])}")
 
     def submit(self, id: str, package: Path, metadata: Mapping[str, str]) -> bool:  # noqa: A002
         """Submit a packed experiment; False when there is a job with this id already."""
         environment = {
+            **{name: os.environ[name] for name in logs.PASSED_ON if name in os.environ},
             "THALWEG_JOB": id,
             # cells are told to stop, and say so in their folders
             "RAY_JOB_STOP_WAIT_TIME_S": "30",
@@ -205,22 +209,20 @@ class Jobs:
         except ray.exceptions.AuthenticationError:
             what = "does not take the token" if self.headers else "wants a token"
             raise InputError(
-                f"{self.address}: the cluster {what}: set {TOKEN}, or {TOKEN_FILE} to a file with it"
+                f"{self.name}: the cluster {what}: set {TOKEN}, or {TOKEN_FILE} to a file with it"
             ) from None
         except (requests.exceptions.ConnectionError, ConnectionError) as error:
             raise self._silent(str(error)) from None
         except (requests.exceptions.RequestException, RuntimeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
-            text = " ".join(str(error).split())[:200]
+            text = shown(" ".join(str(error).split())[:200])
             if "status code 5" in text:
-                raise UnavailableError(f"{self.address}: the cluster says: {text}") from None
-            raise InputError(
-                f"{self.address}: is no dashboard of a Ray cluster, or refused: {text}"
-            ) from None
+                raise UnavailableError(f"{self.name}: the cluster says: {text}") from None
+            raise InputError(f"{self.name}: is no dashboard of a Ray cluster, or refused: {text}") from None
 
     def _silent(self, reason: str) -> UnavailableError:
         return UnavailableError(
-            f"{self.address}: no Ray cluster answers ({reason[:100]}); --address or {ADDRESS} must name its "
+            f"{self.name}: no Ray cluster answers ({reason[:100]}); --address or {ADDRESS} must name its "
             "dashboard, such as http://head:8265"
         )

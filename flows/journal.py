@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.flows.trials import Leg, Outcome, Trial, Trials
+from thalweg.storage import run_sharing
 from thalweg.storage.errors import InputError
 
 FORMAT = 1
@@ -90,6 +91,8 @@ class Journal:
             if sure:
                 stream.flush()
                 os.fsync(stream.fileno())
+        if sure:
+            run_sharing.push(self.path.parent)
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         if not self.path.exists():

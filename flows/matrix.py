@@ -17,6 +17,8 @@ from thalweg.flows.cluster import Head, check_fits, room
 from thalweg.flows.endings import ending
 from thalweg.flows.experiment import Resources
 from thalweg.flows.plan import Job
+from thalweg.flows.run_claim import claimed
+from thalweg.storage import run_sharing
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import Run, write_status
 
@@ -43,13 +45,16 @@ def only_runner(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             lock.seek(0)
             owner = lock.read().strip() or "another process"
-            raise InputError(f"{folder}: is being run by {owner}: wait for it or stop it first") from None
+            place = run_sharing.named(folder)
+            raise InputError(f"{place}: is being run by {owner}: wait for it or stop it first") from None
         except OSError as error:  # some shared file systems have no locks
             print(f"{folder}: cannot be locked ({error.strerror}): run it once at a time", file=sys.stderr)
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {os.uname().nodename}")
         lock.flush()
-        yield
+        with claimed(folder):
+            run_sharing.settle(folder)
+            yield
 
 
 def run_jobs(
@@ -82,7 +87,8 @@ def run_jobs(
         return
     matrix = _Matrix(waiting, resources, runner)
     for job in waiting:
-        _write(job, message="")
+        _write(job, message="", send=False)
+    run_sharing.push(*(job.folder for job in waiting))
     try:
         while matrix.waiting or matrix.running:
             matrix.begin()
@@ -196,6 +202,7 @@ def _conclude(job: Job, reference: Any) -> None:
     """Set what came of a job: done, failed, or waiting for another attempt."""
     end = ending(reference)
     job.message = end.message
+    run_sharing.pull(job.folder)
     if end.good or (end.mishap and _done_meanwhile(job)):
         job.state = "done"
         (job.folder / TRACEBACK).unlink(missing_ok=True)
@@ -216,14 +223,12 @@ def _conclude(job: Job, reference: Any) -> None:
 
 def _saved(job: Job) -> int:
     """Give when the job's checkpoint was written (ns); 0 where there is none."""
-    try:
-        return (job.folder / CHECKPOINT).stat().st_mtime_ns
-    except OSError:
-        return 0
+    return run_sharing.written(job.folder / CHECKPOINT)
 
 
 def _done_meanwhile(job: Job) -> bool:
     """See whether a worker that was believed lost has finished the job."""
+    run_sharing.pull(job.folder)
     run = Run(job.folder)
     if run.state != "done" or not run.manifest:
         return False
@@ -239,9 +244,11 @@ def _cancel(references: Sequence[Any], *, force: bool) -> None:
             ray.cancel(reference, force=force)
 
 
-def _write(job: Job, **changes: Any) -> None:
+def _write(job: Job, *, send: bool = True, **changes: Any) -> None:
     """Rewrite the run's status: what the cell wrote last, with the job's state over it."""
     status = Run(job.folder).status
     seconds = status.get("seconds") or {}
     values = {"state": job.state, "message": job.message, "attempts": job.attempts, **changes}
     write_status(job.folder, {"seconds": seconds, **status, **values, "updated": None})
+    if send:
+        run_sharing.push(job.folder)

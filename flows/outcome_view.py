@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from thalweg.flows import look_count
 from thalweg.flows.console import plural
 from thalweg.flows.report import show_skill, skill_rows
+from thalweg.storage import run_sharing
 
 if TYPE_CHECKING:
     from thalweg.flows.run import Session
@@ -28,7 +29,7 @@ def as_json(session: Session) -> dict[str, Any]:
     ]
     return {
         "experiment": session.experiment.name,
-        "runs": str(session.folder),
+        "runs": run_sharing.named(session.folder),
         "cells": cells,
         "skill": [] if session.table is None else skill_rows(session.table),
         "looks": session.looks,
@@ -43,7 +44,8 @@ def show(session: Session) -> None:
     kept = sum(job.state == "kept" for job in session.jobs)
     done = sum(job.state == "done" for job in session.jobs)
     before = f", {kept} done before" if kept else ""
-    print(f"\n{done} of {plural(len(session.jobs), 'cell')} run{before}; results in {session.folder}")
+    place = run_sharing.named(session.folder)
+    print(f"\n{done} of {plural(len(session.jobs), 'cell')} run{before}; results in {place}")
     for job in session.failed:
         print(f"failed: {job.name}: {job.message}", file=sys.stderr)
     if session.failed:

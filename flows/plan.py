@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from thalweg.flows.experiment import Experiment
 from thalweg.flows.fingerprint import changes, fingerprint, fingerprint_of, versions
+from thalweg.storage import run_sharing
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import Run, run_name
 
@@ -102,8 +102,8 @@ def make_jobs(cells: Sequence[Cell], root: Path, snapshot: str, *, force: bool =
         run, keys = obstacles[0]
         others = f" and {len(obstacles) - 1} more" if len(obstacles) > 1 else ""
         raise InputError(
-            f"{run.path}{others} was made by another configuration (differs in {', '.join(keys[:6])}): "
-            "give the experiment another name, or --force to replace it"
+            f"{run_sharing.named(run.path)}{others} was made by another configuration "
+            f"(differs in {', '.join(keys[:6])}): give the experiment another name, or --force to replace it"
         )
     return jobs
 
@@ -116,10 +116,7 @@ def remove_replaced(jobs: Sequence[Job]) -> None:
     """
     for job in jobs:
         if job.replaces:
-            aside = job.folder.with_name(f".{job.name}.replaced")
-            shutil.rmtree(aside, ignore_errors=True)  # of a driver that was killed
-            job.folder.rename(aside)
-            shutil.rmtree(aside)
+            run_sharing.remove(job.folder)
             job.replaces = False
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from thalweg.flows.experiment import Experiment
+from thalweg.storage import run_sharing
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import Run, find_run
 
@@ -93,7 +94,8 @@ def reproduce(root: Path, name: str) -> Reproduction:
         raise InputError(f"{run.id}: is {run.state}; only a run that is done can be made again")
     cell = cell_of(run)
     folder = root / cell.experiment.name / run.path.name
-    run_cell(cell, folder)
+    with run_sharing.worked_on(folder):
+        run_cell(cell, folder)
     again = Run(folder)
     return Reproduction(
         run, again, str(cell.snapshot), differences(run.metrics(), again.metrics()), _changed(run, cell)

@@ -12,6 +12,7 @@ from thalweg.flows.experiment_view import cost_text, total_cost
 from thalweg.flows.ledger import cost_of, silent_seconds
 from thalweg.flows.names import nearest
 from thalweg.flows.progress import COLOURS, duration
+from thalweg.storage import run_sharing
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import Run, find_run, find_runs
 
@@ -63,7 +64,7 @@ def _silence(run: Run) -> str:
 def show_rows(rows: list[dict[str, Any]], root: Path) -> None:
     """Print the list of runs."""
     if not rows:
-        console().print(f"no runs in {root}; `thalweg run EXPERIMENT` makes some")
+        console().print(f"no runs in {run_sharing.named(root)}; `thalweg run EXPERIMENT` makes some")
         return
     right = ("epoch", "sites", "NSE", "time")
     messages = ("",) if any(row["message"] for row in rows) else ()
@@ -111,7 +112,7 @@ def describe_run(root: Path, name: str) -> dict[str, Any]:
     config = manifest.get("config") or {}
     return {
         "run": run.id,
-        "path": str(run.path),
+        "path": run_sharing.named(run.path),
         "state": run.state,
         "status": run.status,
         "problems": run.problems,

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.flows import worker
+from thalweg.flows import logs, worker
 from thalweg.flows.check import check
 from thalweg.flows.cluster import cluster
 from thalweg.flows.console import plural
@@ -18,6 +18,7 @@ from thalweg.flows.plan import Job, cells_of, make_jobs, remove_replaced
 from thalweg.flows.prefect_settings import HOME, prefect_settings
 from thalweg.flows.progress import Progress
 from thalweg.flows.server import configured_url, server
+from thalweg.storage import run_sharing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,6 +88,7 @@ class Session:
             When a run of another configuration is in the way.
         """
         if self.cells:
+            run_sharing.pull(self.folder)
             self.jobs = make_jobs(self.cells, self.root, self.snapshot, force=self.force)
 
     @property
@@ -111,7 +113,8 @@ class Session:
     def matrix(self) -> None:
         """Run the cells that are not done."""
         remove_replaced(self.jobs)
-        with Progress() as progress:
+        told = logs.told("matrix", experiment=self.experiment.name)
+        with told, run_sharing.following(self.folder), Progress() as progress:
             run_jobs(self.jobs, self.experiment.resources, runner=self.runner, on_change=progress)
 
     def report(self) -> None:

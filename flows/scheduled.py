@@ -22,7 +22,7 @@ MANY = 200  # flow runs that the server gives at a time
 @flow(name="scheduled-ingest", flow_run_name="{spec}")
 def scheduled_ingest(spec: str, directory: str) -> str:
     """Ingest what a file describes, with paths as in `directory`; returns what was found, in words."""
-    _follow_parent()
+    follow_parent()
     worker.enter(directory)
     forget_missed(runtime.deployment.id)
     print(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S %Z} {spec}", flush=True)
@@ -54,7 +54,7 @@ def forget_missed(deployment: str | None) -> None:
                 client.delete_flow_run(run.id)
 
 
-def _follow_parent() -> None:
+def follow_parent() -> None:
     """Leave Ctrl-C to the process that serves, and end at once when that is gone."""
     parent = multiprocessing.parent_process()
     if parent is None:

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from thalweg.flows.ingestion import options_of, read_spec
@@ -38,16 +38,17 @@ QUIET = {
 }
 
 
-def serve(path: Path, cron: str, timezone: str = "UTC") -> int:
+def serve(path: Path, cron: str, timezone: str = "UTC", work: dict[str, Any] | None = None) -> int:
     """Ingest now, which makes up for what was missed, and then by the clock, until stopped.
 
-    While one ingest runs no other is started. The times that pass meanwhile are made up for by one after it.
+    While one runs no other is started. The times that pass meanwhile are made up for by one after it.
 
     Parameters
     ----------
     path : as :func:`thalweg.flows.ingestion.read_spec` takes it.
     cron : five fields, such as ``0 3 * * *``.
     timezone : of the cron line, such as ``Europe/Zurich``.
+    work : parameters of :func:`thalweg.flows.services.work.scheduled_work`, to do that instead.
 
     Raises
     ------
@@ -56,14 +57,15 @@ def serve(path: Path, cron: str, timezone: str = "UTC") -> int:
     ServerError
         When the Prefect server does not answer, or plans nothing.
     """
-    options_of(read_spec(path))
+    if work is None:
+        options_of(read_spec(path))
     schedule = make_schedule(cron, timezone)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     with server(SERVER_HOME, scheduler=True) as prefect_server:
         prefect_server.wait()
         with prefect_settings(prefect_server, SERVER_HOME):
-            return asyncio.run(_serve(path, schedule, prefect_server))
+            return asyncio.run(_serve(path, schedule, prefect_server, work))
 
 
 def make_schedule(cron: str, timezone: str) -> Schedule:
@@ -96,26 +98,25 @@ def deployment_name(path: Path) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', path.stem)}-{digest}"
 
 
-async def _serve(path: Path, schedule: Schedule, prefect_server: Server) -> int:
+async def _serve(path: Path, schedule: Schedule, prefect_server: Server, work: dict[str, Any] | None) -> int:
     """Serve the flow until a signal comes, and give the exit code."""
     from prefect import get_client
     from prefect.runner import Runner
     from prefect.types.entrypoint import EntrypointType
 
-    from thalweg.flows.scheduled import scheduled_ingest
-
+    flow, parameters = _flow_and_parameters(path, work)
     name = deployment_name(path)
     runner = Runner(name=name, limit=1)
     deployment = await runner.aadd_flow(
-        scheduled_ingest,
+        flow,
         name=name,
         schedules=[schedule],
         paused=False,
-        parameters={"spec": str(path), "directory": str(Path.cwd())},
+        parameters=parameters,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     async with get_client() as client:
-        following = await _first_planned(client, deployment, prefect_server)
+        following = await first_planned(client, deployment, prefect_server.url, prefect_server.log)
         await client.create_flow_run_from_deployment(deployment)
     local = following.astimezone(ZoneInfo(schedule.timezone or "UTC"))
     print(f"{path}: now, and next at {local:%Y-%m-%d %H:%M %Z}; Ctrl-C ends it", file=sys.stderr, flush=True)
@@ -141,10 +142,25 @@ async def _until_stopped(runner: Runner) -> int:
     return 128 + came[0] if signal.SIGTERM in came else 0
 
 
-async def _first_planned(client: PrefectClient, deployment: UUID, prefect_server: Server) -> datetime:
+def _flow_and_parameters(path: Path, work: dict[str, Any] | None) -> tuple[Any, dict[str, Any]]:
+    if work is None:
+        from thalweg.flows.scheduled import scheduled_ingest
+
+        return scheduled_ingest, {"spec": str(path), "directory": str(Path.cwd())}
+    from thalweg.flows.services.work import scheduled_work
+
+    return scheduled_work, work
+
+
+async def first_planned(client: PrefectClient, deployment: UUID, url: str, log: Path) -> datetime:
     """Give the time of the first run that the server has planned.
 
     A server whose scheduler does not work says so in its log alone: nothing would ever be ingested.
+
+    Raises
+    ------
+    ServerError
+        When it plans nothing within a minute.
     """
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.client.schemas.sorting import FlowRunSort
@@ -164,4 +180,4 @@ async def _first_planned(client: PrefectClient, deployment: UUID, prefect_server
         if runs and runs[0].expected_start_time is not None:
             return runs[0].expected_start_time
         await asyncio.sleep(0.5)
-    raise ServerError(f"the Prefect server at {prefect_server.url} plans no runs; see {prefect_server.log}")
+    raise ServerError(f"the Prefect server at {url} plans no runs; see {log}")

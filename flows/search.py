@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from thalweg.flows.search_spec import DEFAULT_LAG
 from thalweg.flows.space import count_trials, longest, search_split
 from thalweg.flows.trial_worker import TRAIN_CELL, TrialWorker, pack
 from thalweg.flows.trials import Leg, Outcome, Trials, trial_folder
+from thalweg.storage import run_sharing
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import Run, write_status
 
@@ -128,7 +128,8 @@ class _Driver:
         self.cleaned: set[str] = set()
         self.looked = self.written = 0.0
         self.pool: Pool[Leg] | None = None
-        arguments = (str(Path.cwd()), cell.experiment.resources.torch_threads, train, str(self.folder))
+        place = run_sharing.place_of(self.folder)
+        arguments = (str(Path.cwd()), cell.experiment.resources.torch_threads, train, place)
         self.make = lambda: (TrialWorker, (pack(cell), *arguments))
 
     def run(self, plan: Plan, *, repeat: bool = False) -> None:
@@ -184,6 +185,7 @@ class _Driver:
     def _conclude(self, leg: Leg, outcome: Outcome | None, end: Ending, *, repeat: bool) -> None:
         """Keep what came of a leg, or let it be tried again."""
         if outcome is None:
+            run_sharing.pull(self.folder / leg.folder)
             key = (leg.trial, leg.seed)
             rows = self._rows(leg)
             epoch = rows[-1]["epoch"] if rows else 0
@@ -224,7 +226,7 @@ class _Driver:
         for folder in plan.spent(self.trials):
             if folder not in self.cleaned:
                 self.cleaned.add(folder)
-                shutil.rmtree(self.folder / folder, ignore_errors=True)
+                run_sharing.remove(self.folder / folder)
 
     def _rows(self, leg: Leg) -> list[dict[str, Any]]:
         """Give the epochs that a trial's folder has, which may be fewer than it was trained for."""
@@ -242,6 +244,7 @@ class _Driver:
         with suppress(OSError, InputError):
             folder.mkdir(parents=True, exist_ok=True)
             write_status(folder, {**Run(folder).status, "state": state, "message": message, "updated": None})
+            run_sharing.push(folder)
 
 
 def _number(key: str, text: str) -> float | int | None:

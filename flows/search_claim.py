@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from thalweg.flows.experiment import Search, override
 from thalweg.flows.fingerprint import changes, fingerprint_of, process_source
 from thalweg.flows.journal import Journal
 from thalweg.flows.proposals import decode, random_point
+from thalweg.storage import run_sharing
 from thalweg.storage.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ def claim(cell: Cell, folder: Path, *, force: bool = False) -> None:
     if (found is not None or (folder / "search.json").exists()) and not force:
         differing = _differences(found, wanted, cell) if found else ["its journal is not there"]
         raise InputError(
-            f"{folder / 'search'} was made by another search (differs in {', '.join(differing[:6])}): "
+            f"{run_sharing.named(folder / 'search')} was made by another search "
+            f"(differs in {', '.join(differing[:6])}): "
             "give the experiment another name, or --force to replace it"
         )
-    shutil.rmtree(folder / "search", ignore_errors=True)
-    for name in ("search.json", "search.csv"):
-        (folder / name).unlink(missing_ok=True)
+    for name in ("search", "search.json", "search.csv"):
+        run_sharing.remove(folder / name)
     journal.begin(wanted)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from thalweg.flows.noise import indistinct, noise_of
 from thalweg.flows.proposals import decode
 from thalweg.flows.trials import Trial, Trials, objectives
-from thalweg.storage import atomic
+from thalweg.storage import atomic, run_sharing
 
 FORMAT = 2
 
@@ -78,6 +78,7 @@ def write(trials: Trials, folder: Path) -> None:
         row = [trial[key] for key in plain] + [trial["objectives"][name] for name in others]
         table.writerow([*row, *(trial["values"][key] for key in trials.search.space)])
     atomic.write_text(folder / "search.csv", stream.getvalue())
+    run_sharing.push(folder)
 
 
 def to_paste(values: Mapping[str, Any]) -> str:

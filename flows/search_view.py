@@ -13,6 +13,7 @@ from thalweg.flows.noise import CONFIDENCE, Noise, indistinct, noise_of
 from thalweg.flows.progress import Row
 from thalweg.flows.search_result import to_paste
 from thalweg.flows.trials import Trial, Trials, objectives
+from thalweg.storage.run_sharing import named
 
 TRIALS_SHOWN = 10
 VALUES_SHOWN = 60  # characters of a trial's values in the live table
@@ -75,8 +76,9 @@ def show_trials(trials: Trials, folder: Path) -> None:
     cost = total_cost(path.parent for path in (folder / "search").glob("*/*/ledger.json"))
     if cost.attempts:
         out.print(f"\ntook {cost_text(cost.summary())}", markup=False)
+    place = named(folder / "search.csv")
     out.print(
-        f"\nbest of {plural(len(trials.found), 'trial')} (all in {folder / 'search.csv'}); to paste:\n",
+        f"\nbest of {plural(len(trials.found), 'trial')} (all in {place}); to paste:\n",
         markup=False,
     )
     out.print(to_paste(trials.values(best)), end="", markup=False)

@@ -19,6 +19,7 @@ from thalweg.flows.search_view import rows, show_trials
 from thalweg.flows.space import check_cost, cost_text
 from thalweg.flows.trial_worker import TRAIN_CELL
 from thalweg.flows.trials import Trials
+from thalweg.storage import run_sharing
 from thalweg.storage.errors import InputError
 
 __all__ = ["search_experiment", "show_trials"]
@@ -75,6 +76,7 @@ def search_experiment(
             search_result.write(before, folder)
             return before, folder
         stack.enter_context(cluster())
+        stack.enter_context(run_sharing.following(folder))
         progress = stack.enter_context(Progress())
         trials = search.run_search(
             cell, folder, train=train, on_change=lambda trials: progress.show(rows(trials, count))

@@ -6,7 +6,6 @@ import getpass
 import hashlib
 import json
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,8 @@ from thalweg.flows.check import check
 from thalweg.flows.job_details import Job, UnknownJobError
 from thalweg.flows.jobs import Jobs
 from thalweg.flows.packing import Package, pack
+from thalweg.flows.scratch import scratch_folder
+from thalweg.storage import run_sharing
 from thalweg.storage.errors import InputError
 
 RESUBMISSIONS = 3  # to a cluster that was started anew while we waited
@@ -75,8 +76,8 @@ class Order:
 
     def submit(self, jobs: Jobs) -> Submission:
         """Attach to the job where it runs, else submit it, under the next number where it ran before."""
-        with tempfile.TemporaryDirectory(prefix="thalweg-") as folder:
-            path = Path(folder) / f"{self.package.digest[:16]}.zip"
+        with scratch_folder() as folder:
+            path = folder / f"{self.package.digest[:16]}.zip"
             path.write_bytes(self.package.content)
             for _ in range(RESUBMISSIONS):
                 same = [job for job in jobs.all() if job.id.rpartition("-")[0] == self.name]
@@ -113,8 +114,8 @@ def submit(
     ----------
     experiment : its file.
     address : of the cluster's dashboard; see :class:`thalweg.flows.jobs.Jobs`.
-    runs : folder of all runs, on storage that all nodes of the cluster share. Relative ones are of this
-        directory.
+    runs : ``s3://bucket/prefix``, or a folder of all runs on storage that all nodes of the cluster share.
+        Relative ones are of this directory.
     changes : dotted keys with values that take the place of the file's.
     options : further options of ``thalweg run`` or ``thalweg search``.
 
@@ -132,18 +133,14 @@ def submit(
 def _order(
     path: Path, runs: str | Path, changes: dict[str, Any], command: Command, options: tuple[str, ...]
 ) -> Order:
-    if "://" in str(runs):
-        raise InputError(
-            f"--runs {runs}: runs are written to folders, not to object storage: name one on a file system "
-            "that all nodes share (stores of data can be in object storage)"
-        )
     checked = check(path, changes, elsewhere=True)
     checked.raise_problems()
     experiment = checked.experiment
     assert experiment is not None
     if command == "search" and experiment.search is None:
         raise InputError(f"{path}: has no `search` section; give it one with `model` and `space`")
-    content, folder = experiment.model_dump(mode="json"), str(Path(runs).absolute())
+    content = experiment.model_dump(mode="json")
+    folder = run_sharing.named(run_sharing.opened(runs).absolute())
     digest = hashlib.sha256(json.dumps([content, folder, command], sort_keys=True).encode()).hexdigest()
     order = {
         "command": command,

@@ -19,9 +19,10 @@ from thalweg.flows.experiment import override
 from thalweg.flows.ledger import Meter
 from thalweg.flows.proposals import decode
 from thalweg.flows.trials import Leg, Outcome
-from thalweg.storage import atomic
+from thalweg.storage import atomic, run_sharing
 from thalweg.storage.errors import InputError
 from thalweg.storage.run_folder import HISTORY_COLUMNS, write_status
+from thalweg.storage.run_sharing import Place
 
 if TYPE_CHECKING:
     from thalweg.flows.cell_spec import Cell
@@ -45,12 +46,13 @@ class TrialWorker:
     packed : of :func:`pack`; unpacked only when the number of threads is set, which numerical libraries read
         when they are imported.
     train : ``package.module:function``, as ``Train``; a module of the working directory will do.
-    folder : of the search.
+    place : of the search's folder, from :func:`thalweg.storage.run_sharing.place_of`.
     """
 
-    def __init__(self, packed: bytes, directory: str, threads: int, train: str, folder: str) -> None:
+    def __init__(self, packed: bytes, directory: str, threads: int, train: str, place: Place) -> None:
         self.given = (packed, directory, threads, train)
-        self.folder = Path(folder)
+        self.place = place
+        self.folder = run_sharing.folder_at(place)
 
     def ready(self) -> None:
         """Import what is needed, the first time; answer."""
@@ -73,7 +75,7 @@ class TrialWorker:
         _, directory, threads, _ = self.given
         try:
             found: Outcome = together.call(
-                resources, (directory, threads), RUN_LEG, self.given, str(self.folder), leg
+                resources, (directory, threads), RUN_LEG, self.given, self.place, leg
             )
             return found
         except Exception as error:
@@ -85,6 +87,10 @@ class TrialWorker:
         """Train a leg, write what the trial's folder has of it, and give what came of it."""
         folder = self.folder / leg.folder
         folder.mkdir(parents=True, exist_ok=True)
+        with run_sharing.worked_on(folder):
+            return self._train_leg(leg, folder)
+
+    def _train_leg(self, leg: Leg, folder: Path) -> Outcome:
         progress = _Progress(leg, folder)
         outcome = Outcome(state="failed")
         with Meter(folder, self.cell.experiment.resources.gpus_per_model) as meter:
@@ -120,11 +126,11 @@ class TrialWorker:
         return replace(self.cell, experiment=experiment, seed=leg.seed)
 
 
-def run_leg(given: tuple[bytes, str, int, str], folder: str, leg: Leg) -> Outcome | None:
+def run_leg(given: tuple[bytes, str, int, str], place: Place, leg: Leg) -> Outcome | None:
     """Train a leg in one of several workers, of which the first one tells what came of it."""
     from thalweg.models.group import Group
 
-    made = TrialWorker(*given, folder)
+    made = TrialWorker(*given, place)
     made.ready()
     if Group.current().rank:
         made.help(leg)
@@ -150,11 +156,12 @@ class _Progress:
 
     def report(self, row: dict[str, Any]) -> bool:
         """Take the row of an epoch; True when the leg ends with it."""
-        earlier = row.pop("earlier", False)
+        earlier, helpers = row.pop("earlier", False), row.pop("helpers", ())
         kept = {key: value if isinstance(value, int) else _finite(value) for key, value in row.items()}
         self.rows.append(kept)
         if self.meter is not None and not earlier:
             self.meter.count(*(row.get(key, 0) for key in ("samples", "seconds", "waiting")))
+            self.meter.helpers = helpers
         validation = kept.get("validation")
         if validation is not None:
             self.best = max(self.best, validation)
@@ -205,6 +212,7 @@ def take_over(leg: Leg, folder: Path, checkpoints: Path) -> None:
         checkpoints.mkdir(parents=True, exist_ok=True)
         return
     source = folder / leg.source
+    run_sharing.pull(source, wanted=lambda inner: True)
     if not source.is_dir():
         raise InputError(
             f"{source}: is not there on this node; pbt hands weights from trial to trial, so --runs must "

@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from thalweg.flows import logs
+from thalweg.storage import run_sharing
 from thalweg.storage.errors import InputError
 
 RUN_CELL = "thalweg.flows.cell:run_cell"
@@ -32,7 +34,7 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_
 
 def pack(cell: Any, folder: Path) -> bytes:
     """Give what :func:`execute` takes; small, so that it goes with the task and not by the object store."""
-    return zlib.compress(pickle.dumps((cell, folder.resolve())))
+    return zlib.compress(pickle.dumps((cell, run_sharing.place_of(folder))))
 
 
 def execute(packed: bytes, directory: str, threads: int, runner: str = RUN_CELL) -> None:
@@ -58,20 +60,39 @@ def execute(packed: bytes, directory: str, threads: int, runner: str = RUN_CELL)
 
 
 def run_packed(packed: bytes, runner: str) -> None:
-    """Run ``runner(cell, folder)``."""
+    """Run ``runner(cell, folder)``; of several workers of a model the first one keeps the run's folder."""
     cell, folder = unpack(packed)
     check_shared(folder)
-    find(runner)(cell, folder)
+    with logs.told("cell", experiment=folder.parent.name, run=folder.name):
+        if run_sharing.mirror_of(folder) is None or _helps():
+            find(runner)(cell, folder)
+            return
+        from thalweg.storage.run import Run  # not before the number of threads is set
+
+        with run_sharing.worked_on(folder):
+            run = Run(folder)
+            if run.state != "done" or not run.manifest:  # else it was done, and could not be sent
+                find(runner)(cell, folder)
+
+
+def _helps() -> bool:
+    """Tell whether this is a worker of a model other than its first."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+        return False
+    return bool(distributed.get_rank())
 
 
 def unpack(packed: bytes) -> tuple[Any, Path]:
     """Give cell and folder of :func:`pack`."""
-    cell, folder = pickle.loads(zlib.decompress(packed))
-    return cell, folder
+    cell, place = pickle.loads(zlib.decompress(packed))
+    return cell, run_sharing.folder_at(place)
 
 
 def check_shared(folder: Path) -> None:
     """Raise :class:`InputError` when the folder, which the driver has made, is not there."""
+    if run_sharing.mirror_of(folder) is not None:
+        return
     deadline = time.monotonic() + SEEN_SECONDS
     while not (folder / "status.json").exists():
         if time.monotonic() > deadline:

@@ -59,12 +59,23 @@ def new_path(path: Path) -> Iterator[Path]:
         yield part
         _take_name(part, path)
     except BaseException as error:
-        _remove(part)
+        remove_path(part)
         if out_of_room(error):
             raise InputError(
                 f"{path}: no room left on the disk to write it; what was there is kept"
             ) from error
         raise
+
+
+def remove_at_once(path: Path) -> None:
+    """Remove a folder in one step, or a file: whenever the process may die, no half of it is left."""
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    aside = path.with_name(f".{path.name}.replaced")
+    remove_path(aside)  # of a process that was killed
+    path.rename(aside)
+    remove_path(aside)
 
 
 def out_of_room(error: BaseException | None) -> bool:
@@ -87,25 +98,26 @@ def _take_name(part: Path, path: Path) -> None:
     except BaseException:
         earlier.replace(path)
         raise
-    _remove(earlier)
+    remove_path(earlier)
 
 
 def _tidy(path: Path) -> None:
     """Put back what a killed writer had moved aside, and remove the parts it left."""
     for earlier in path.parent.glob(f".{path.name}.*.earlier"):
         if path.exists():
-            _remove(earlier)
+            remove_path(earlier)
         else:
             earlier.replace(path)
     for part in path.parent.glob(f".{path.name}.*.part"):
         try:
             if time.time() - part.stat().st_mtime > ABANDONED_AFTER_SECONDS:
-                _remove(part)
+                remove_path(part)
         except OSError:
             continue  # another writer was quicker
 
 
-def _remove(path: Path) -> None:
+def remove_path(path: Path) -> None:
+    """Remove a file or a folder; one that is not there is no matter."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:

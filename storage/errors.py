@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class UnavailableError(OSError):
     """A store that cannot be reached now, after many tries; another try later may succeed."""
+
+
+class UnsentError(UnavailableError):
+    """Results that are here and could not be sent; another try later may succeed."""

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from thalweg.storage import atomic
+from thalweg.storage import atomic, run_sharing
 from thalweg.storage.errors import InputError
 from thalweg.storage.run_folder import now
 
@@ -69,6 +69,8 @@ def read_table(folder: Path, table: str) -> pd.DataFrame | xr.Dataset | None:
         Where it is damaged.
     """
     parquet, zarr = (folder / FOLDER / f"{table}.{ending}" for ending in ("parquet", "zarr"))
+    if not parquet.exists():
+        run_sharing.fetch(zarr)
     path = parquet if parquet.exists() else zarr
     if not path.exists():
         return None

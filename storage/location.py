@@ -39,7 +39,7 @@ class Location:
             return place
         text = str(place)
         if "://" in text and not text.startswith(SCHEME):
-            raise InputError(f"{text}: stores are folders or s3://bucket/prefix")
+            raise InputError(f"{text}: stores and runs are in folders or at s3://bucket/prefix")
         location = cls(text.rstrip("/") if text.startswith(SCHEME) else text)
         if location.remote and not all(location.bucket_and_prefix):
             raise InputError(f"{text}: a bucket and a prefix are needed, such as s3://bucket/data/caravan")
@@ -82,13 +82,13 @@ class Location:
         if not self.remote:
             return icechunk.local_filesystem_storage(str(self.path))
         bucket, prefix = self.bucket_and_prefix
-        endpoint = _endpoint()
+        address = endpoint()
         options = icechunk.S3Options(
-            region=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1",
-            endpoint_url=endpoint,
-            allow_http=endpoint is not None and endpoint.startswith("http://"),
+            region=region(),
+            endpoint_url=address,
+            allow_http=address is not None and address.startswith("http://"),
             # servers other than Amazon's seldom have a name for each bucket
-            force_path_style=endpoint is not None,
+            force_path_style=address is not None,
         )
         # Of Icechunk's two clients the one with a limit of time: the other waits for ever for a server that
         # took a request and went silent.
@@ -100,12 +100,27 @@ class Location:
         )
 
 
-def _endpoint() -> str | None:
-    """Give the address of the object store that the environment names; None is Amazon's."""
+def region() -> str:
+    """Give the region of the object store that the environment names."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+
+
+def endpoint() -> str | None:
+    """Give the address of the object store that the environment names; None is Amazon's.
+
+    Raises
+    ------
+    InputError
+        When it is no address, or holds credentials.
+    """
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
-        if endpoint := os.environ.get(name):
-            address = urlsplit(endpoint)
+        if text := os.environ.get(name):
+            address = urlsplit(text)
+            if "@" in address.netloc:  # it would be shown with every error
+                raise InputError(
+                    f"{name}: an address holds no password: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                )
             if address.scheme not in ("http", "https") or not address.hostname:
-                raise InputError(f"{name}={endpoint}: no address; write one such as https://minio.lab:9000")
-            return endpoint
+                raise InputError(f"{name}={text}: no address; write one such as https://minio.lab:9000")
+            return text
     return None

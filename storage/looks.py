@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from thalweg.storage import run_sharing
 from thalweg.storage.run import Run
 from thalweg.storage.run_folder import now
 
@@ -153,7 +154,8 @@ def _locked(root: Path) -> Iterator[BinaryIO]:
     Path(root).mkdir(parents=True, exist_ok=True)
     with (Path(root) / FILE).open("a+b") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        yield stream
+        with run_sharing.lines_shared(Path(root) / FILE, stream):
+            yield stream
 
 
 def _add(stream: BinaryIO, event: str, tests: Iterable[str], content: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -49,6 +50,7 @@ __all__ = [
     "find_run",
     "find_runs",
     "forecast_of",
+    "place_in_order",
     "run_name",
     "write_fluxes",
     "write_history",
@@ -76,9 +78,12 @@ def find_runs(root: Path | str, experiment: str | None = None) -> list[Run]:
         for folder in _folders(parent)
         if RUN_NAME.fullmatch(folder.name) or _has(folder, "manifest.json") or _has(folder, "status.json")
     ]
-    return sorted(
-        runs, key=lambda run: (run.experiment, run.model, run.split, _natural(run.fold), run.seed, run.id)
-    )
+    return sorted(runs, key=place_in_order)
+
+
+def place_in_order(run: Run) -> tuple[Any, ...]:
+    """Give what runs are sorted by: fold 10 after fold 2."""
+    return run.experiment, run.model, run.split, _natural(run.fold), run.seed, run.id
 
 
 def find_run(root: Path | str, id: str) -> Run:  # noqa: A002 - the word used everywhere for it

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import xarray as xr
 
+from thalweg.storage import run_sharing
 from thalweg.storage.run_folder import FORMAT, HISTORY_COLUMNS, PLACE_COLUMNS
 
 RUN_NAME = re.compile(r"(?P<model>.+?)--(?P<split>.+?)--(?P<fold>.+)--s(?P<seed>\d+)")
@@ -152,6 +153,8 @@ class Run:
         """Read a file that may be absent (None), or damaged in any way a reader can trip over (None)."""
         path = self.path / name
         try:
+            if path.suffix == ".zarr":
+                run_sharing.fetch(path)
             if not path.exists():
                 if must_be:
                     self._problem(f"{name}: missing")

@@ -32,6 +32,7 @@ from thalweg.models.routing import ROUTING
 from thalweg.storage.results import Run
 
 SNOW = ("snowpack", "meltwater")  # states that snow water equivalent is the sum of
+SIDES = ("inflow", "outflow", "stored")  # of a balance
 MEASURED_SNOW = "snow_water_equivalent"
 SHARE_SITES, SHARE_DAYS = 100, 5 * 365  # whom and how long shares are taken over, at most
 
@@ -64,6 +65,8 @@ def physics(run: Run, data: RunData) -> Tables:
     made: Tables = {"physics": joined.reset_index(), "physics_audit": audit_physics(joined)}
     if process.balance is not None:
         made["balance"] = residual(process, fluxes, _drivers(data, names(process.forcings))).reset_index()
+        terms = [(side, name) for side in SIDES for name in getattr(process.balance, side)]
+        made["balance_terms"] = pd.DataFrame(terms, columns=["side", "name"])
     return made
 
 

@@ -12,11 +12,12 @@ from thalweg.evaluation.signatures import SIGNATURES
 from thalweg.evaluation.skill import METRICS
 from thalweg.flows.reporting import figures
 from thalweg.flows.reporting.section import Figure, Section, Table, number
+from thalweg.flows.reporting.strata import OF_DAYS, attribute_spread, strata_means
 from thalweg.flows.reporting.tables import evaluated
 from thalweg.storage.results import Run
 
-OF_DAYS = ("season", "flow")
 MOST_CLASSES = 24
+MOST_ATTRIBUTES = 6
 MOST_SPLITS = 4
 
 
@@ -41,18 +42,13 @@ def detail_section(runs: Sequence[Run], metric: str) -> Section:
 
 def _strata(section: Section, strata: pd.DataFrame, metric: str, floors: AbstractSet[str]) -> None:
     """Draw medians over sites, a model a row and a stratum a column."""
-    label = np.where(strata["days"] == "all", strata["sites_of"], strata["days"])
-    strata = strata.assign(label=strata["by"] + " " + pd.Series(label, strata.index).astype(str))
-    # runs of one model: folds hold different sites, so that each counts by its sites
-    weighted = strata.assign(weighted=strata["median"] * strata["sites"])
-    known = weighted[weighted["median"].notna()]
-    sums = known.groupby(["split", "model", "by", "label"], sort=False)[["weighted", "sites"]].sum()
-    means = (sums["weighted"] / sums["sites"]).reset_index(name="value")
+    means = strata_means(strata)
     for split in list(dict.fromkeys(means["split"]))[:MOST_SPLITS]:
         own = means[means["split"] == split]
         kept = [by for by in own["by"].unique() if own.loc[own["by"] == by, "label"].nunique() > 1]
         first = [by for by in kept if by in (*OF_DAYS, "region")]
-        table = own[own["by"].isin(first)].pivot_table("value", "model", "label", sort=False)
+        named = own.assign(label=own["by"] + " " + own["label"])
+        table = named[named["by"].isin(first)].pivot_table("value", "model", "label", sort=False)
         if table.empty:
             continue
         table = table.iloc[:, :MOST_CLASSES]
@@ -71,8 +67,13 @@ def _strata(section: Section, strata: pd.DataFrame, metric: str, floors: Abstrac
             )
         )
         of_models = own[own["by"].isin(set(kept) - set(first)) & ~own["model"].isin(floors)]
-        spread = _attribute_spread(of_models)
-        if spread:
+        spread = attribute_spread(of_models).head(MOST_ATTRIBUTES)
+        if len(spread):
+            ends = ("lowest", "highest", "change")
+            rows = [
+                [str(row["by"]), str(row["model"]), *[number(row[name]) for name in ends]]
+                for row in spread.to_dict("records")
+            ]
             columns = ["attribute", "model", "lowest class", "highest class", "highest − lowest"]
             section.parts.append(
                 Table(
@@ -80,27 +81,10 @@ def _strata(section: Section, strata: pd.DataFrame, metric: str, floors: Abstrac
                     "the sites with the lowest and with the highest values, of three classes. Of many "
                     "attributes some differ by chance.",
                     columns,
-                    spread,
+                    rows,
                     words=2,
                 )
             )
-
-
-def _attribute_spread(own: pd.DataFrame, most: int = 6) -> list[list[str]]:
-    rows = []
-    ranges = own.assign(start=own["label"].str.extract(r" (\S+) to \S+$")[0].astype(float))
-    for (by, model), part in ranges.dropna(subset=["start"]).groupby(["by", "model"], sort=False):
-        if len(part) < 2:
-            continue
-        ordered = part.sort_values("start")["value"]
-        first, last = ordered.iloc[0], ordered.iloc[-1]
-        rows.append(
-            (
-                abs(last - first),
-                [str(by), str(model), *[number(each) for each in (first, last, last - first)]],
-            )
-        )
-    return [row for _, row in sorted(rows, key=lambda pair: -pair[0])[:most]]
 
 
 def _signatures(section: Section, signatures: pd.DataFrame) -> None:

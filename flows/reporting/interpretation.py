@@ -10,6 +10,13 @@ from thalweg.evaluation.interpretation.beside import beside
 from thalweg.evaluation.interpretation.identifiability import identifiability
 from thalweg.flows.reporting import figures
 from thalweg.flows.reporting.parameters import draw_maps, draw_series
+from thalweg.flows.reporting.readings import (
+    balance_sentence,
+    failed_checks,
+    flag_sentences,
+    untrained_pairs,
+    verdict,
+)
 from thalweg.flows.reporting.section import Figure, Section, Table, number
 from thalweg.flows.reporting.tables import evaluated
 from thalweg.storage.results import Run
@@ -43,20 +50,14 @@ def _audit(section: Section, audit: pd.DataFrame) -> None:
         return
     rows: list[list[str]] = []
     marked: set[int] = set()
-    flags: list[str] = []
     models = list(dict.fromkeys(audit["model"]))
     for (split, check, statistic), own in audit.groupby(["split", "check", "statistic"], sort=False):
         by_model = dict(iter(own.groupby("model")))
-        told = [_verdict(by_model[model]) if model in by_model else "–" for model in models]
-        flagged = own[own["flag"].astype(bool)].drop_duplicates("model")
-        for row in flagged.to_dict("records"):
-            part = by_model[row["model"]]
-            count = f" in {int(part['flag'].sum())} of {len(part)} runs" if len(part) > 1 else ""
-            flags.append(f"{row['model']}, {split}{count}: {row['reason']}.")
-        if len(flagged):
+        told = [verdict(by_model[model]) if model in by_model else "–" for model in models]
+        if own["flag"].astype(bool).any():
             marked.add(len(rows))
         rows.append([str(split), str(check), str(statistic), number(own["limit"].iloc[0]), *told])
-    section.short += flags[:MOST_FLAGS]
+    section.short += flag_sentences(audit)[:MOST_FLAGS]
     section.tell(
         "What a model says of things that nobody trained it on. A model may be right about discharge and "
         "wrong about where the water comes from or when the snow melts: such rows are marked."
@@ -73,41 +74,22 @@ def _audit(section: Section, audit: pd.DataFrame) -> None:
     )
 
 
-def _verdict(audit: pd.DataFrame) -> str:
-    """Give the median over runs, and how many of them are flagged, if any."""
-    flagged = int(audit["flag"].astype(bool).sum())
-    if audit["value"].isna().all() and not flagged:
-        return "too few sites"
-    count = f" ({flagged} of {len(audit)} runs)" if flagged else ""
-    return number(audit["value"].median()) + count
-
-
 def _checks(section: Section, sites: pd.DataFrame) -> None:
     """Draw what the model says against the reference, a point a site, for each model of the first split."""
-    pairs = [
-        ("baseflow_index_reference", "baseflow_index_simulated", "baseflow index"),
-        ("balance", "evapotranspiration", "evapotranspiration (mm/year)"),
-        ("runoff_ratio_observed", "runoff_ratio_simulated", "runoff ratio"),
-        ("flow_observed", "melt", "centre of melt and of flow (days)"),
-    ]
-    shown = [
-        pair
-        for pair in pairs
-        if {pair[0], pair[1]} <= set(sites.columns) and sites[[pair[0], pair[1]]].notna().all(axis=1).any()
-    ]
+    shown = untrained_pairs(sites)
     if not shown:
         return
     first = sites[sites["split"] == sites["split"].iloc[0]]
     shades = figures.colours(first["model"].unique())
     figure, axes = figures.panels(len(shown), 3.0, 2.8, 4)
-    for panel, (reference, simulated, what) in zip(axes, shown, strict=True):
+    for panel, (reference, simulated, what, units) in zip(axes, shown, strict=True):
         for model, own in first.groupby("model"):
             mean = own.groupby("site")[[reference, simulated]].mean().dropna()
             shade = shades[str(model)]
             panel.plot(mean[reference], mean[simulated], "o", ms=3, alpha=0.6, label=model, color=shade)
         ends = [*panel.get_xlim(), *panel.get_ylim()]
         panel.plot([min(ends), max(ends)], [min(ends), max(ends)], color=figures.MUTED, lw=0.8)
-        panel.set_title(what)
+        panel.set_title(what if units == "1" else f"{what} ({units})")
         panel.set_xlabel("from observations")
         panel.set_ylabel("simulated")
     figures.legend(axes[0])
@@ -197,15 +179,7 @@ def _ledger(section: Section, metrics: pd.DataFrame, runs: Sequence[Run], metric
         )
     balance = evaluated(runs, "balance")
     if not balance.empty:
-        worst = balance.assign(size=balance["share"].abs()).groupby(["split", "model"])["size"].max()
-        open_sites = int((~balance["closed"].astype(bool)).sum())
-        told = (
-            "every site's balance closes" if not open_sites else f"{open_sites} balances of sites stay open"
-        )
-        section.tell(
-            f"Mass and energy: {told}; the largest residual over a whole test is {worst.max():.1e} of what "
-            "was turned over."
-        )
+        section.tell(balance_sentence(balance))
     alone = beside(metrics, metric)
     if not alone.empty:
         columns = ["split", "models", "medians", "in words"]
@@ -270,10 +244,9 @@ def _rows(table: pd.DataFrame) -> list[tuple[str, list[float]]]:
 
 def _passed(checks: pd.DataFrame, method: str) -> str:
     """Say whether a method passes all of its checks, or else which it fails."""
-    own = checks[checks["method"] == method] if len(checks) else checks
-    if own.empty:
+    failed = failed_checks(checks, method)
+    if failed is None:
         return "–"
-    failed = list(dict.fromkeys(own.loc[~own["passes"].astype(bool), "check"]))
     return f"fails {', '.join(failed)}" if failed else "passes all"
 
 

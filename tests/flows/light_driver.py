@@ -9,6 +9,7 @@ from thalweg.flows import cluster, worker
 from thalweg.flows.matrix import only_runner, run_jobs
 from thalweg.flows.plan import Job
 from thalweg.flows.search_spec import Resources
+from thalweg.storage import run_sharing
 
 
 def main(plan):
@@ -17,14 +18,15 @@ def main(plan):
     resources = Resources(**plan.get("resources", {}))
     experiment = SimpleNamespace(resources=resources)
     jobs = []
+    folder = run_sharing.opened(plan["root"]) / "light" if "root" in plan else Path("runs")
     for name in plan["cells"]:
         cell = SimpleNamespace(
             model=name, experiment=experiment, epochs=plan.get("epochs", 10), step=plan.get("step", 0.1),
             filler=plan.get("filler", 0) * "abcdefgh",
         )  # fmt: skip
-        jobs.append(Job(cell, Path("runs") / name))
+        jobs.append(Job(cell, folder / name))
     worker.enter(str(Path.cwd()))
-    with only_runner(Path("runs")), cluster.cluster():
+    with only_runner(folder), cluster.cluster():
         if plan.get("fill_store"):
             fill_store()
         print("ready", flush=True)

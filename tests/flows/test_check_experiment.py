@@ -237,3 +237,25 @@ def test_the_same_mistake_is_said_once(content, write):
     content["splits"] = content["splits"][:1]
     (found,) = problems(write(content))
     assert ": training.window: " in found
+
+
+def test_gpus_that_this_machine_lacks_are_a_warning(content, write, capsys, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    content["resources"] = {"gpus_per_worker": 0.5}
+    path = write(content)
+    checked = check(path)
+    assert checked.problems == []
+    assert checked.warnings == [
+        "experiment.yaml: resources.gpus_per_worker: 0.5: this machine has no GPU that torch sees: "
+        "`thalweg run` needs a cluster that has them (RAY_ADDRESS, submit)"
+    ]
+    describe(checked)
+    assert "warning: experiment.yaml: resources.gpus_per_worker" in capsys.readouterr().out.replace("\n", " ")
+    assert check(path, elsewhere=True).warnings == []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert check(path).warnings == []
+    assert "has 1" in check(path, {"resources.gpus_per_worker": 2}).warnings[0]
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    assert check(path, {"resources.gpus_per_worker": 2}).warnings == []

@@ -109,6 +109,9 @@ def test_physics_is_audited_and_loses_nothing(evaluated, run):
     assert (audit.loc[audit["flag"], "reason"] != "").all()
     balance = table(evaluated, run, "balance")
     assert balance["closed"].all(), balance["share"].max()
+    terms = table(evaluated, run, "balance_terms")
+    assert set(terms["side"]) == {"inflow", "outflow", "stored"}
+    assert "precipitation" in set(terms.loc[terms["side"] == "inflow", "name"])
 
 
 def test_shares_of_the_network(evaluated):

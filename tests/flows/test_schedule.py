@@ -169,7 +169,7 @@ def test_two_started_at_once(spec, folder, started, pytestconfig, tmp_path):
     with server(pytestconfig.cache.mkdir("prefect-schedule"), scheduler=True) as planning:
         planning.wait()
         settings = {"PREFECT_API_URL": planning.url, "PREFECT_HOME": str(tmp_path / "home")}
-        both = [started(f"{n}.log", str(spec), "--cron", "0 3 * * *", **settings) for n in range(2)]
+        both = [started(f"{n}.log", str(spec), "--cron", "0 3 * * *", "--here", **settings) for n in range(2)]
         logs = [folder / f"{n}.log" for n in range(2)]
         done = "twin.zarr: 4 sites, 2000-01-01 to 2001-12-30, snapshot"
         until(lambda: sum(each.read_text().count(done) for each in logs) == 2)

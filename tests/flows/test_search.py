@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from thalweg.flows import cli
 from thalweg.flows.check import check
 from thalweg.flows.experiment import Experiment
 from thalweg.flows.journal import begin
@@ -59,7 +60,7 @@ def alone(path, changes):
     """Run the search in this process, one leg after the other."""
     checked = check(path, changes)
     cell = search_cell(checked.experiment, checked.folds)
-    worker = TrialWorker(pack(cell), ".", 1, "train_fakes:train", "alone")
+    worker = TrialWorker(pack(cell), ".", 1, "train_fakes:train", ("alone", ""))
     worker.ready()
     trials = begun_before(cell, Path("alone"))
     plan = make_plan(trials.search, trials.epochs, cell.seed, count_trials(cell.experiment))
@@ -358,3 +359,24 @@ def test_pasting(content):
         "training": {"learning_rate": 0.01},
         "models": {"hybrid": {"network": {"hidden": [8, 8]}, "components": 2}},
     }
+
+
+def test_an_experiment_with_only_a_search_is_shown(spec, ray_cluster, capsys):
+    search(spec(algorithm="random", repeats=1))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["show", "small", "--json"])
+    assert ended.value.code == 0
+    content = json.loads(capsys.readouterr().out)["search"]
+    assert content["states"] == {"done": 4}
+    assert content["best"]["values"]
+    assert content["noise"]["floor"] >= 0 or content["noise"] is None
+    with pytest.raises(SystemExit):
+        cli.main(["show", "small"])
+    shown = capsys.readouterr().out
+    assert "small: random search of hybrid on temporal, fold 0: 4 done" in shown
+    assert "best of 4 trials (all in runs/small/search.csv)" in shown
+    Path("runs/small/search.json").write_text("{")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["show", "small"])
+    assert ended.value.code == 2
+    assert "runs/small/search.json: cannot be read" in capsys.readouterr().err

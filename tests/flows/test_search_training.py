@@ -43,7 +43,7 @@ def cell(make_cell):
 
 
 def employ(cell, folder, train=TRAIN_CELL):
-    made = TrialWorker(pack(cell), str(folder), 1, train, str(folder / "search"))
+    made = TrialWorker(pack(cell), str(folder), 1, train, (str(folder / "search"), ""))
     made.ready()
     return made
 

@@ -107,7 +107,7 @@ def test_the_same_experiment_is_the_same_job(lab, write, content):
 def test_what_is_wrong_with_an_experiment_is_said_before_it_is_sent(lab, write, content):
     with pytest.raises(InputError, match="did you mean 'epochs'"):
         order(lab, changes={"training.epoks": 7})
-    with pytest.raises(InputError, match="runs are written to folders, not to object storage"):
+    with pytest.raises(InputError, match="are in folders or at s3://bucket/prefix"):
         order(lab, runs="s3://bucket/runs")
     with pytest.raises(InputError, match="has no `search` section"):
         order(lab, command="search")
@@ -331,3 +331,28 @@ def test_a_second_submission_attaches_and_one_after_the_end_is_another_job(lab, 
     assert found.submit(jobs).id == f"{found.name}-2"
     jobs.known = [job(first.id, "failed"), job(f"{found.name}-2", "succeeded")]
     assert found.submit(jobs).id == f"{found.name}-3"
+
+
+def test_a_password_in_an_address_is_not_shown(no_token, capsys):
+    assert job_address.shown("http://ann:secret@head:8265") == "http://ann:***@head:8265"
+    assert job_address.shown("http://head:8265") == "http://head:8265"
+    assert job_address.dashboard_url("ann:secret@head:8265") == "http://ann:secret@head:8265"
+    with pytest.raises(UnavailableError) as caught:
+        Jobs("http://ann:secret@127.0.0.1:9")
+    with pytest.raises(InputError) as refused:
+        Jobs("ftp://ann:secret@head")
+    said = str(caught.value) + str(refused.value) + capsys.readouterr().err
+    assert "secret" not in said
+    assert "http://ann:***@127.0.0.1:9: no Ray cluster answers" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--search", "--blind"], "--blind: is of `thalweg run`"),
+        (["--yes"], "--yes: is of searches: add --search"),
+    ],
+)
+def test_options_that_a_job_would_ignore_are_refused(lab, words, says):
+    with pytest.raises(InputError, match=says):
+        commands.submit(parser().parse_args(["submit", str(lab), *words]))

@@ -1,9 +1,11 @@
 """One model trained by several workers that Ray Train starts: the same results, and what befalls them."""
 
+import json
 import shutil
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pandas as pd
@@ -41,7 +43,8 @@ def two(content, write, folder):
 def plan(path, root, model="hybrid"):
     checked = check(path)
     checked.raise_problems()
-    jobs = make_jobs(cells_of(checked.experiment, checked.folds), Path(root), "")
+    snapshot = str(checked.dataset.attrs["snapshot"])
+    jobs = make_jobs(cells_of(checked.experiment, checked.folds, snapshot), Path(root), snapshot)
     return [job for job in jobs if job.cell.model == model], checked.experiment.resources
 
 
@@ -95,10 +98,13 @@ def test_trials_of_a_search_have_several_workers_each(two, content, write, ray_c
     content["search"] = {
         "algorithm": "random", "trials": 2, "model": "hybrid", "space": space, "objectives": objectives,
     }  # fmt: skip
-    found = {}
+    found, costs = {}, {}
     for workers in (1, 2):
-        trials, _ = search_experiment(two(workers), Path(f"runs{workers}"))
+        trials, folder = search_experiment(two(workers), Path(f"runs{workers}"))
         found[workers] = [trials.found[number] for number in (1, 2)]
+        costs[workers] = cost_of(folder / "search" / "trials" / "0001")
+    assert costs[2].bytes_read > costs[1].bytes_read  # two processes have read
+    assert costs[2].samples == costs[1].samples > 0
     for one, several in zip(found[1], found[2], strict=True):
         assert (several.state, several.epoch) == ("done", 4)
         assert several.score == pytest.approx(one.score, abs=1e-3)
@@ -151,3 +157,33 @@ def test_a_lost_node_leaves_the_others_to_go_on_from_the_checkpoint(two, tmp_pat
     history = pd.read_csv(folder / "history.csv")
     assert history["epoch"].tolist() == list(range(1, 41))
     same(weights(folder), weights(one.folder), 1e-3)
+
+
+def test_a_driver_that_is_killed_leaves_no_places_taken(two, tmp_path_factory):
+    """The same command on the same cluster begins at once: Ray keeps no places for the dead."""
+    two(2, epochs=60)
+    with Host(tmp_path_factory.mktemp("cluster") / "log", include_dashboard=False) as host:
+        host.add(cpus=2)
+
+        def drive():
+            return subprocess.Popen(
+                [sys.executable, "-c", DRIVER.format(tests=str(HERE))],
+                env=host.environment, stdout=subprocess.PIPE, text=True,
+            )  # fmt: skip
+
+        first = drive()
+        (folder,) = [job.folder for job in plan(Path("experiment.yaml"), "runs")[0]]
+        deadline = time.monotonic() + 240
+        while (Run(folder).status.get("epoch") or 0) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        first.kill()
+        first.communicate()
+        killed = time.time()
+        second = drive()
+        said = second.communicate(timeout=400)[0]
+    assert said.split()[0] == "done", said
+    attempts = json.loads((folder / "ledger.json").read_text())["attempts"]
+    assert len(attempts) == 2
+    begun = datetime.fromisoformat(attempts[1]["started"]).timestamp()
+    assert begun - killed < 120  # Ray Train's own start takes half a minute on two busy processors

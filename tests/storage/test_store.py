@@ -207,7 +207,7 @@ def test_opening_what_is_not_a_store(make_dataset, tmp_path):
         write_store(tmp_path / "other.zarr", make_dataset(), {"kind": "x"})
     with pytest.raises(InputError, match="no such store"):
         quality_report(tmp_path / "nothing.zarr")
-    with pytest.raises(InputError, match=r"stores are folders or s3://bucket/prefix"):
+    with pytest.raises(InputError, match=r"stores and runs are in folders or at s3://bucket/prefix"):
         open_store("gs://bucket/a")
     with pytest.raises(InputError, match="a bucket and a prefix are needed"):
         open_store("s3://bucket")

@@ -1,0 +1,1 @@
+"""What a lab runs for long: servers under one supervisor, schedules on them, and what tells how they are."""

@@ -1,0 +1,112 @@
+"""`thalweg schedule`: a deployment on a Prefect server; where there is none, by the clock in this process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from thalweg.flows import specfile
+from thalweg.flows.check import check
+from thalweg.flows.console import print_json
+from thalweg.flows.ingestion import options_of, read_spec
+from thalweg.flows.scheduling import make_schedule, serve
+from thalweg.flows.server import configured_url
+from thalweg.flows.services import catalogue
+from thalweg.flows.services.settings import read
+from thalweg.flows.services.state import read_state
+from thalweg.flows.services.tokens import make_tokens
+from thalweg.storage import run_sharing
+from thalweg.storage.errors import InputError
+
+DONE = 0
+
+
+def schedule(options: Namespace) -> int:
+    """Make a deployment, or delete one, or stay and do the work by the clock."""
+    if options.cron is None and not options.remove:
+        raise InputError('--cron is missing: write five fields, such as "0 3 * * *"')
+    if options.time_limit <= 0:
+        raise InputError(f"--time-limit {options.time_limit:g}: must be more than 0 hours")
+    kind = kind_of(options.spec, ingest=options.ingest)
+    with known_server() as there:  # before Prefect is imported, which reads the environment once
+        timing = None if options.remove else make_schedule(options.cron, options.timezone)
+        if options.remove and not there:
+            raise InputError("--remove: there is no Prefect server: start it with `thalweg up`")
+        if there and not options.here:
+            from thalweg.flows.services import deploying
+
+            if options.remove:
+                print(f"deleted {deploying.remove(options.spec, kind)}")
+                return DONE
+            made = deploying.deploy(kind, options, timing)
+            print_json(made) if options.json else print(deploying.words(made))
+            return DONE
+        if kind == "ingest":
+            return serve(options.spec, options.cron, options.timezone)
+        return serve(options.spec, options.cron, options.timezone, work=parameters(kind, options))
+
+
+def parameters(kind: str, options: Namespace) -> dict[str, Any]:
+    """Give what the flow is told."""
+    return {
+        "kind": kind,
+        "spec": str(options.spec),
+        "directory": str(Path.cwd()),
+        "runs": run_sharing.named(Path(options.runs).absolute()),
+        "force": options.force,
+        "hours": options.time_limit,
+    }
+
+
+def kind_of(path: Path, *, ingest: bool = False) -> str:
+    """Tell what a file describes, after checking it.
+
+    Raises
+    ------
+    InputError
+        With one line for each mistake in it.
+    """
+    content = specfile.read(path).content
+    if "nightly" in content:
+        from thalweg.flows.nightly_spec import read_chain
+
+        read_chain(path)
+        return "nightly"
+    if "models" in content and not ingest:
+        check(path, {}, elsewhere=True).raise_problems()
+        return "experiment"
+    options_of(read_spec(path))
+    return "ingest"
+
+
+@contextmanager
+def known_server() -> Iterator[bool]:
+    """Let Prefect talk to the server that environment or profile name, or that of `thalweg up`, if any."""
+    if configured_url():
+        yield True
+        return
+    settings = read()
+    state = read_state(settings.home)
+    prefect = next((each for each in state.services if each.name == "prefect"), None) if state else None
+    if prefect is None or prefect.process is None or not prefect.process.alive():
+        yield False
+        return
+    added = catalogue.clients(settings, make_tokens(settings.home))
+    if state is not None:
+        added["PREFECT_API_URL"] = f"{prefect.url}/api"
+    before = {name: os.environ.get(name) for name in added}
+    os.environ.update(added)
+    try:
+        yield True
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+    sys.stdout.flush()
