@@ -6,8 +6,20 @@ Each page is a script of the folder `views`; THALWEG_RUNS names the folder of ru
 
 import streamlit as st
 
+from thalweg.dashboard import access, login, parts
 from thalweg.dashboard.logo import icon, logo
-from thalweg.dashboard.parts import look
+
+# the pages in their order: script in `views`, title, icon
+PAGES = {
+    "overview": ("Overview", ":material/stacks:"),
+    "skill": ("Skill", ":material/analytics:"),
+    "extrapolation": ("Extrapolation", ":material/travel_explore:"),
+    "interpretation": ("Interpretation", ":material/psychology:"),
+    "site": ("Site", ":material/show_chart:"),
+    "compare": ("Compare", ":material/compare_arrows:"),
+    "data": ("Data", ":material/database:"),
+    "submit": ("Submit", ":material/play_circle:"),
+}
 
 
 @st.fragment(run_every="2s")
@@ -20,15 +32,17 @@ def follow_theme() -> None:
 
 # an icon of our own: Streamlit fetches those of its icon font from the internet
 st.set_page_config(page_title="Thalweg", page_icon=icon(), layout="wide")
-st.logo(logo(look().ink), size="large")
-st.navigation(
+st.logo(logo(parts.look().ink), size="large")
+page = st.navigation(
     [
-        st.Page("views/runs.py", title="Runs", icon=":material/stacks:", default=True),
-        st.Page("views/skill.py", title="Skill", icon=":material/analytics:"),
-        st.Page("views/extrapolation.py", title="Extrapolation", icon=":material/travel_explore:"),
-        st.Page("views/site.py", title="Site", icon=":material/show_chart:"),
-        st.Page("views/data.py", title="Data", icon=":material/database:"),
+        st.Page(f"views/{name}.py", title=title, icon=sign, default=name == "overview")
+        for name, (title, sign) in PAGES.items()
     ],
-    position="top",
-).run()
+    position="top" if access.access().may_read else "hidden",
+)
+login.keep_cookie()
+login.gate()
+parts.name_page(page.title)
+page.run()
+login.leave()
 follow_theme()

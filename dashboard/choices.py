@@ -91,6 +91,27 @@ def several(name: str, label: str, options: Sequence[str], default: Sequence[str
     return in_order
 
 
+def among(
+    name: str,
+    label: str,
+    options: Sequence[str],
+    default: Sequence[str],
+    show: Callable[[str], str] = str,
+    most: int | None = None,
+) -> list[str]:
+    """Some of many options, found by typing, in the order in which they were picked; commas as above."""
+    key = _key(name)
+    told, there = recall(name), set(options)
+    if key not in st.session_state or _told_anew(name):
+        wanted = default if told is None else [part for part in told.split(",") if part in there]
+        st.session_state[key] = list(wanted or default)[:most]
+    else:
+        st.session_state[key] = [part for part in st.session_state[key] if part in there]
+    picked = st.multiselect(label, options, key=key, format_func=show, max_selections=most)
+    keep(name, ",".join(picked) if picked else None)
+    return list(picked)
+
+
 def switch(name: str, label: str, default: bool = False, help: str | None = None) -> bool:  # noqa: A002
     """An on/off switch, `1` or `0` in the address."""
     key = _key(name)

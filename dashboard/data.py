@@ -5,23 +5,33 @@ raises for a run that is broken or half-written: what could not be read is hande
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import streamlit as st
+import xarray as xr
 
 from thalweg.dashboard.look import FLOORS
 from thalweg.dashboard.measures import measures
 from thalweg.evaluation.summary import summarize
-from thalweg.storage import looks
-from thalweg.storage.results import Run, collect_metrics, collect_runs, find_runs
+from thalweg.storage import looks, run_sharing
+from thalweg.storage.results import Run, collect_metrics, collect_runs, place_in_order
+from thalweg.storage.run import RUN_NAME
 
 Stamp = tuple[int, ...]
 """When the files that matter of a run were last written (ns), 0 for those that are not there."""
+Sources = tuple[tuple[str, Stamp], ...]
+"""Folders of runs, each with its stamp: what tables made of them are kept under."""
 
 _WATCHED = ("manifest.json", "status.json", "metrics.parquet", "history.csv", "predictions.zarr")
+TABLES = 8  # of metrics that are kept: one of 50 runs at 2,000 sites takes some 20 MB
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,8 @@ def root() -> Path:
 
 def shown_root() -> str:
     """The folder of runs for reading: as short as it is clear."""
+    if run_sharing.mirror_of(root()) is not None:
+        return run_sharing.named(root())
     folder, here, home = root().resolve(), Path.cwd(), Path.home()
     if folder.is_relative_to(here):
         return str(folder.relative_to(here))
@@ -82,9 +94,16 @@ def shown_root() -> str:
 
 
 def cards() -> list[Card]:
-    """Every run under the folder of runs, in a fixed order."""
-    folder = root()
-    return _cards(str(folder), _stamps(folder))
+    """Every run under the folder of runs, in a fixed order; only those that changed are read again."""
+    stamps = dict(_stamps(root()))
+    with _reading:
+        for path in _known.keys() - stamps.keys():
+            del _known[path]
+        for path, stamp in stamps.items():
+            if path not in _known or _known[path][1].stamp != stamp:
+                run = Run(Path(path))
+                _known[path] = place_in_order(run), _card(run, stamp)
+        return [card for _, card in sorted(_known.values(), key=lambda known: known[0])]
 
 
 def model_names(runs: Iterable[Card]) -> tuple[list[str], list[str]]:
@@ -95,44 +114,42 @@ def model_names(runs: Iterable[Card]) -> tuple[list[str], list[str]]:
 
 def metrics(runs: Iterable[Card]) -> tuple[pd.DataFrame, list[str]]:
     """Metrics of these runs, one row a run and test site, and what could not be read of them."""
-    return _metrics(tuple(run.source for run in runs))
+    sources = tuple(run.source for run in runs)
+    return _metrics(hash(sources), sources)
 
 
 def validation(runs: Iterable[Card]) -> pd.DataFrame:
     """Metrics of the validation parts of these runs, one row a run and site; empty without any."""
-    return _validation(tuple(run.source for run in runs))
+    sources = tuple(run.source for run in runs)
+    return _validation(hash(sources), sources)
 
 
 def test_looks(runs: Iterable[Card]) -> str:
     """How often the test parts of these runs were looked at, in words."""
-    tests = {test for run in runs for test in _tests(run.path, run.stamp)}
-    return str(looks.count(root(), tests))
+    tests = frozenset(test for run in runs for test in _tests(run.path, run.stamp))
+    return _looks(root(), _written(str(root() / looks.FILE)), tests)
 
 
-@st.cache_data(max_entries=500, show_spinner="Summarising skill …")
-def summary(runs: tuple[tuple[str, Stamp], ...], metric: str) -> pd.DataFrame:
+def summary(runs: Sources, metric: str) -> pd.DataFrame:
     """Median of a metric with its interval, and what is missing, by model and split: see `summarize`."""
-    planned = collect_runs([Run(Path(path)) for path, _ in runs])
-    return summarize(_metrics(runs)[0], metric, planned)
+    return _summary(hash(runs), runs, metric)
 
 
-@st.cache_data(max_entries=500, show_spinner="Summarising skill …")
-def model_medians(runs: tuple[tuple[str, Stamp], ...]) -> pd.DataFrame:
-    """Median of every metric over sites: columns model and split, then one column a metric.
+def model_medians(runs: Sources, names: tuple[str, ...] | None = None) -> pd.DataFrame:
+    """Median over sites of these metrics (of all): columns model and split, then one column a metric.
 
-    The medians of `summary` for all metrics in one pass: a site's value is its mean over runs.
+    The medians of `summary` for many metrics in one pass: a site's value is its mean over runs.
     """
-    table = _metrics(runs)[0]
-    names = list(measures(table.columns))
-    by_site = table.groupby(["model", "split", "site"], observed=True)[names].mean()
-    return by_site.groupby(["model", "split"]).median().reset_index()
+    return _model_medians(hash((runs, names)), runs, names)
 
 
-@st.cache_data(max_entries=5000, show_spinner=False)
+@lru_cache(maxsize=10_000)
 def medians(path: str, stamp: Stamp, names: tuple[str, ...]) -> dict[str, float]:
     """Median over the sites of a run, for each of these metrics that it has."""
-    table = Run(Path(path)).metrics()
-    return {name: float(table[name].median()) for name in names if name in table and len(table)}
+    table = _columns(path, names)
+    if table is None or not table.num_rows:
+        return {}
+    return {name: float(pd.Series(table[name].to_numpy()).median()) for name in table.column_names}
 
 
 @st.cache_data(max_entries=500, show_spinner="Reading the hydrograph …")
@@ -141,8 +158,7 @@ def series(path: str, stamp: Stamp, site: str) -> tuple[pd.DataFrame | None, lis
 
     Only the chunks of this site are read.
     """
-    run = Run(Path(path))
-    dataset = run.predictions()
+    run, dataset = _predictions(path, stamp)
     if dataset is None:
         return None, [f"{run.id}: {problem}" for problem in run.problems or ["predictions.zarr: missing"]]
     try:
@@ -160,12 +176,17 @@ def history(path: str, stamp: Stamp) -> pd.DataFrame:
     return Run(Path(path)).history()
 
 
-def _stamps(folder: Path) -> tuple[tuple[str, Stamp], ...]:
-    return tuple(
-        (run, tuple(_written(os.path.join(run, name)) for name in _WATCHED))
-        for experiment in _folders(folder)
-        for run in _folders(experiment)
-    )
+_known: dict[str, tuple[tuple[Any, ...], Card]] = {}
+_reading = Lock()
+
+
+def _stamps(folder: Path) -> Iterator[tuple[str, Stamp]]:
+    """The folders of runs: what holds a manifest or a status, or is named as a run is."""
+    for experiment in _folders(folder):
+        for run in _folders(experiment):
+            stamp = tuple(_written(f"{run}/{name}") for name in _WATCHED)
+            if stamp[0] or stamp[1] or RUN_NAME.fullmatch(os.path.basename(run)):
+                yield run, stamp
 
 
 def _folders(folder: Path | str) -> list[str]:
@@ -183,28 +204,71 @@ def _written(path: str) -> int:
         return 0
 
 
-@st.cache_data(max_entries=4, show_spinner="Looking for runs …")
-def _cards(folder: str, stamps: tuple[tuple[str, Stamp], ...]) -> list[Card]:
-    when = {os.path.abspath(path): stamp for path, stamp in stamps}
-    return [_card(run, when.get(os.path.abspath(run.path), ())) for run in find_runs(folder)]
-
-
-@st.cache_data(max_entries=20, show_spinner="Reading metrics …")
-def _metrics(runs: tuple[tuple[str, Stamp], ...]) -> tuple[pd.DataFrame, list[str]]:
-    opened = [Run(Path(path)) for path, _ in runs]
+@st.cache_resource(max_entries=TABLES, show_spinner="Reading metrics …")
+def _metrics(key: int, _runs: Sources) -> tuple[pd.DataFrame, list[str]]:
+    """One table for all sessions: never changed in place."""
+    opened = [Run(Path(path)) for path, _ in _runs]
     looks.shown(root(), opened, "dashboard")
     table = collect_metrics(opened)
     return table, [f"{run.id}: {problem}" for run in opened for problem in run.problems]
 
 
-@st.cache_data(max_entries=20, show_spinner=False)
-def _validation(runs: tuple[tuple[str, Stamp], ...]) -> pd.DataFrame:
-    return collect_metrics([Run(Path(path)) for path, _ in runs], validation=True)
+@st.cache_resource(max_entries=TABLES, show_spinner=False)
+def _validation(key: int, _runs: Sources) -> pd.DataFrame:
+    return collect_metrics([Run(Path(path)) for path, _ in _runs], validation=True)
 
 
-@st.cache_data(max_entries=5000, show_spinner=False)
-def _tests(path: str, stamp: Stamp) -> list[str]:
-    return looks.tests_of([Run(Path(path))])
+@st.cache_data(max_entries=500, show_spinner="Summarising skill …")
+def _summary(key: int, _runs: Sources, metric: str) -> pd.DataFrame:
+    planned = collect_runs([Run(Path(path)) for path, _ in _runs])
+    return summarize(_metrics(key, _runs)[0], metric, planned)
+
+
+@st.cache_data(max_entries=500, show_spinner="Summarising skill …")
+def _model_medians(key: int, _runs: Sources, names: tuple[str, ...] | None) -> pd.DataFrame:
+    table = _metrics(hash(_runs), _runs)[0] if names is None else _few(_runs, names)
+    shown = [name for name in measures(table.columns) if names is None or name in names]
+    by_site = table.groupby(["model", "split", "site"], observed=True)[shown].mean()
+    return by_site.groupby(["model", "split"]).median().reset_index()
+
+
+def _few(runs: Sources, names: tuple[str, ...]) -> pd.DataFrame:
+    """Some metrics of runs: columns model, split, site and those."""
+    opened = [Run(Path(path)) for path, _ in runs]
+    looks.shown(root(), opened, "dashboard")
+    parts = []
+    for run in opened:
+        table = _columns(str(run.path), ("site", *names))
+        if table is not None and "site" in table.column_names:
+            parts.append(table.to_pandas().assign(model=run.model, split=run.split))
+    return pd.concat(parts) if parts else pd.DataFrame(columns=["model", "split", "site"])
+
+
+def _columns(path: str, names: Sequence[str]) -> pa.Table | None:
+    """Those of some columns that a run's metrics have, without reading the others; None without metrics."""
+    try:
+        with pq.ParquetFile(f"{path}/metrics.parquet") as file:
+            there = set(file.schema_arrow.names)
+            return file.read([name for name in names if name in there], use_threads=False)
+    except (OSError, pa.ArrowException):
+        return None
+
+
+@lru_cache(maxsize=100)
+def _predictions(path: str, stamp: Stamp) -> tuple[Run, xr.Dataset | None]:
+    """A run with its predictions opened: their metadata are read once, their values when asked for."""
+    run = Run(Path(path))
+    return run, run.predictions()
+
+
+@lru_cache(maxsize=10_000)
+def _tests(path: str, stamp: Stamp) -> tuple[str, ...]:
+    return tuple(looks.tests_of([Run(Path(path))]))
+
+
+@lru_cache(maxsize=100)
+def _looks(folder: Path, written: int, tests: frozenset[str]) -> str:
+    return str(looks.count(folder, tests))
 
 
 def _card(run: Run, stamp: Stamp) -> Card:

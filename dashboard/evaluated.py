@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import pandas as pd
-import streamlit as st
 
 from thalweg.dashboard.data import Card
 from thalweg.storage.evaluations import FOLDER, RECORD, read_table
@@ -28,7 +28,7 @@ def _written(path: str) -> int:
         return 0
 
 
-@st.cache_data(max_entries=5000, show_spinner=False)
+@lru_cache(maxsize=500)
 def _table(path: str, name: str, written: int) -> pd.DataFrame | None:
     if not written:
         return None

@@ -40,6 +40,8 @@ class Look:
     border: str
     floor: str
     states: Mapping[str, str] = field(default_factory=dict)
+    rain: str = "#6a8fa9"
+    warmth: str = "#a8663f"
 
     @property
     def observed(self) -> str:
@@ -89,6 +91,8 @@ DARK = Look(
         "stopped": "#d6a02b",
         "unknown": "#66737f",
     },
+    rain="#7ea3be",
+    warmth="#d19a78",
 )
 
 

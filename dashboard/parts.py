@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from functools import wraps
+from typing import ParamSpec
 from urllib.parse import quote
 
 import streamlit as st
@@ -10,9 +11,11 @@ import streamlit as st
 from thalweg.dashboard import choices
 from thalweg.dashboard.figures.frame import CONFIG
 from thalweg.dashboard.look import DARK, LIGHT, Look, Stroke, text
+from thalweg.dashboard.share import figure_format
 from thalweg.storage.errors import InputError
 
 log = logging.getLogger(__name__)
+P = ParamSpec("P")
 
 _RIVER = "data:image/svg+xml," + quote(
     '<svg xmlns="http://www.w3.org/2000/svg" width="72" height="40" fill="none" stroke="#7d8892">'
@@ -33,8 +36,12 @@ def style(look: Look) -> None:
 .t-note {{ color: {look.muted}; font-size: .9rem; }}
 .t-muted {{ color: {look.muted}; }}
 .t-title {{ display: flex; align-items: baseline; gap: .9rem; flex-wrap: wrap; }}
-.t-title h1 {{ font-size: 1.55rem; font-weight: 650; margin: 0; padding: 0; letter-spacing: -.01em; }}
+.t-title h2 {{ font-size: 1.55rem; font-weight: 650; margin: 0; padding: 0; letter-spacing: -.01em; }}
 .t-title span {{ color: {look.muted}; font-size: .95rem; }}
+a:focus-visible, button:focus-visible, [tabindex="0"]:focus-visible {{
+  outline: 2px solid {look.states["running"]} !important; outline-offset: 2px; }}
+h2.t-section {{ font-size: 1.1rem; font-weight: 600; margin: 0; padding: .35rem 0 .2rem; }}
+button[kind^="primary"]:not(:disabled) p, span[data-tag-index] span {{ color: {look.ground}; }}
 table.t {{ border-collapse: collapse; width: 100%; font-size: .95rem; font-variant-numeric: tabular-nums; }}
 table.t th {{ font-weight: 500; color: {look.muted}; text-align: right; padding: .2rem .55rem .35rem;
   border-bottom: 1px solid {look.border}; white-space: nowrap; vertical-align: bottom; font-size: .87rem; }}
@@ -63,7 +70,15 @@ table.t td.flag {{ color: {look.states["failed"]}; }}
 .t-fail {{ border-left: 3px solid {look.states["failed"]}; padding: .15rem 0 .15rem .7rem;
   margin: .5rem 0 .1rem; font-size: .93rem; overflow-wrap: anywhere; }}
 .t-fail.warn {{ border-color: {look.states["stopped"]}; }}
+.t-head {{ font-size: 1rem; font-weight: 650; margin: 0; padding: 0; }}
 .t-fail b {{ font-weight: 600; }}
+.t-verdict {{ font-size: 1.08rem; margin-bottom: .5rem; }}
+table.t-facts th {{ border-bottom: none; padding-right: 1.2rem; font-size: .93rem; vertical-align: top;
+  padding-top: .34rem; }}
+table.t td.wrap {{ white-space: normal; }}
+table.t-facts td {{ border-bottom: none; }}
+pre.t-log {{ font-size: .82rem; line-height: 1.5; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0;
+  padding: 0; background: none; color: {look.ink}; }}
 .t-empty {{ text-align: center; padding: 4.5rem 1rem 1.2rem; }}
 .t-empty h2 {{ font-size: 1.3rem; font-weight: 600; padding: .9rem 0 .3rem; margin: 0; }}
 .t-empty p {{ color: {look.muted}; max-width: 36rem; margin: 0 auto; text-wrap: balance; }}
@@ -72,12 +87,24 @@ table.t td.flag {{ color: {look.states["failed"]}; }}
 
 def title(heading: str, note: str = "") -> None:
     """A page's heading with a quiet line beside it."""
-    st.html(f'<div class="t-title"><h1>{text(heading)}</h1><span>{text(note)}</span></div>')
+    st.html(f'<div class="t-title"><h2>{text(heading)}</h2><span>{text(note)}</span></div>')
+
+
+def name_page(name: str) -> None:
+    """The page's name, for those who have it read to them; others see it in the menu."""
+    unseen = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);margin:0"
+    st.html(f'<h1 style="{unseen}">{text(name)}</h1>')
+
+
+def section(heading: str) -> None:
+    """The heading of a part of a page."""
+    st.html(f'<h2 class="t-section">{text(heading)}</h2>')
 
 
 def plot(figure: object, key: str, **more: object) -> object:
     """A figure with the settings that all of them share."""
-    return st.plotly_chart(figure, key=key, theme=None, config=CONFIG, **more)  # type: ignore[call-overload]
+    saved = {"toImageButtonOptions": {"format": figure_format(), "filename": key, "scale": 2}}
+    return st.plotly_chart(figure, key=key, theme=None, config=CONFIG | saved, **more)  # type: ignore[call-overload]
 
 
 def notices(problems: Sequence[str], label: str = "could not be read") -> None:
@@ -128,13 +155,13 @@ def page(render: Callable[[Look], None]) -> Callable[[], None]:
     return drawn
 
 
-def guarded(render: Callable[[Look], None]) -> Callable[[Look], None]:
+def guarded(render: Callable[P, None]) -> Callable[P, None]:
     """A part of a page whose unforeseen errors end in one readable line, with the traceback in the log."""
 
     @wraps(render)
-    def safe(look: Look) -> None:
+    def safe(*given: P.args, **named: P.kwargs) -> None:
         try:
-            render(look)
+            render(*given, **named)
         except InputError as error:
             st.error(choices.plain(str(error)), icon=":material/error:")
         except Exception as error:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
+import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from thalweg.dashboard import choices, data, parts
@@ -40,6 +42,12 @@ class Scope:
         """Identity for widgets."""
         return f"{self.experiment}/{self.split}"
 
+    @cached_property
+    def typical_site(self) -> str:
+        """The site at the median of the first metric, for the first model: neither the best nor the worst."""
+        values = self.by_site(self.models[0])[next(iter(self.measures))].dropna().sort_values()
+        return str(values.index[len(values) // 2]) if len(values) else str(self.places.index[0])
+
     def by_site(self, model: str) -> pd.DataFrame:
         """Metrics of a model by site, the mean over its seeds."""
         own = self.table[self.table["model"] == model]
@@ -60,18 +68,26 @@ class Scope:
 
     def at_site(self, site: str, seed: int) -> pd.DataFrame:
         """Metrics at a site with one seed (models without it: their lowest): index model, in order."""
-        own = self.table[self.table["site"] == site]
+        own = self._rows.loc[[site]]
         own = own.assign(other=own["seed"] != seed).sort_values(["other", "seed"])
         return own.groupby("model")[list(self.measures)].first().reindex(self.models)
 
     def run_at(self, model: str, site: str, seed: int) -> Card | None:
         """The run of a model that was tested at this site: with this seed, else with its lowest."""
-        own = self.table[(self.table["model"] == model) & (self.table["site"] == site)].sort_values("seed")
+        own = self._rows.loc[[site]]
+        own = own[own["model"] == model].sort_values("seed")
         if own.empty:
             return None
         same = own[own["seed"] == seed]
-        wanted = (same if len(same) else own).iloc[0]["run"]
-        return next((run for run in self.runs if run.id == wanted), None)
+        return self._cards.get((same if len(same) else own).iloc[0]["run"])
+
+    @cached_property
+    def _rows(self) -> pd.DataFrame:
+        return self.table.set_index("site").sort_index()
+
+    @cached_property
+    def _cards(self) -> dict[str, Card]:
+        return {run.id: run for run in self.runs}
 
 
 def choose_scope(runs: Sequence[Card], first: DeltaGenerator, second: DeltaGenerator) -> Scope | None:
@@ -104,24 +120,33 @@ def choose_experiment(runs: Sequence[Card], place: DeltaGenerator) -> list[Card]
 
 def load_scope(experiment: str, split: str, runs: Sequence[Card]) -> Scope | None:
     """Reads the metrics of a split; None, with the reason on the page, where there are none yet."""
-    table, problems = data.metrics(runs)
+    found = _load(hash((experiment, split, *(run.source for run in runs))), experiment, split, tuple(runs))
+    if isinstance(found, Scope):
+        return found
+    going = sum(run.state in ("running", "waiting") for run in runs)
+    failed = sum(run.state == "failed" for run in runs)
+    parts.empty(
+        "No results yet",
+        f"Of {len(runs)} runs in {experiment}, {split}: {going} under way, {failed} failed. "
+        "The page Overview shows how far each is and why one failed.",
+    )
+    parts.notices(found)
+    return None
+
+
+@st.cache_resource(max_entries=data.TABLES, show_spinner=False)
+def _load(key: int, _experiment: str, _split: str, _runs: tuple[Card, ...]) -> Scope | list[str]:
+    """One scope for all sessions; what could not be read where there are no metrics."""
+    table, problems = data.metrics(_runs)
     found = measures(table.columns)
     if table.empty or not found:
-        going = sum(run.state in ("running", "waiting") for run in runs)
-        failed = sum(run.state == "failed" for run in runs)
-        parts.empty(
-            "No results yet",
-            f"Of {len(runs)} runs in {experiment}, {split}: {going} under way, {failed} failed. "
-            "The page Runs shows how far each is and why one failed.",
-        )
-        parts.notices(problems)
-        return None
+        return problems
     names = set(table["model"])
-    floors = sorted({run.model for run in runs if run.floor} & names)
+    floors = sorted({run.model for run in _runs if run.floor} & names)
     return Scope(
-        experiment=experiment,
-        split=split,
-        runs=tuple(runs),
+        experiment=_experiment,
+        split=_split,
+        runs=_runs,
         table=table,
         places=table.groupby("site")[_SITE].first(),
         measures=found,

@@ -48,16 +48,16 @@ def skill_table(
         row = intervals.loc[model]
         strong = ' class="best"' if model == best[chosen.name] else ""
         cells = [
-            _model_cell(model, strokes[model]),
-            f'<td class="l" style="width:16%">{_range(row, span, strokes[model], look)}</td>',
+            model_cell(model, strokes[model]),
+            f'<td class="l" style="width:16%">{range_bar(row, span, strokes[model], look)}</td>',
             f'<td class="l"><span{strong}>{_value(row["median"], chosen)}</span>'
             f"&ensp;<small>{_value(row['low'], chosen)} to {_value(row['high'], chosen)}</small></td>",
             *(_cell(medians.loc[model, m.name], m, model == best[m.name]) for m in others),
             _baseflow_cell(row) if with_baseflow else "",
             f"<td>{int(row['sites']):,}</td>",
         ]
-        rows.append(_row(cells, model in floors))
-    return _table(head, rows)
+        rows.append(row_of(cells, model in floors))
+    return table(head, rows)
 
 
 def gap_table(gaps: pd.DataFrame, measure: Measure, strokes: Mapping[str, Stroke], look: Look) -> str:
@@ -84,14 +84,14 @@ def gap_table(gaps: pd.DataFrame, measure: Measure, strokes: Mapping[str, Stroke
         interval = f"{_value(row['low'], measure)} to {_value(row['high'], measure)}"
         stroke = strokes[row["model"]]
         rows.append(
-            _row(
+            row_of(
                 [
-                    _model_cell(row["model"], stroke),
+                    model_cell(row["model"], stroke),
                     f'<td class="l">{text(row["split"])}</td>',
                     f'<td class="l">{text(inside)}</td>',
                     f"<td>{_value(row['inside'], measure)}</td>",
                     f"<td>{_value(row['outside'], measure)}</td>",
-                    f'<td class="l" style="width:14%">{_range(row, (-reach, reach), stroke, look)}</td>',
+                    f'<td class="l" style="width:14%">{range_bar(row, (-reach, reach), stroke, look)}</td>',
                     f'<td class="l">{_value(row["median"], measure)}&ensp;<small>{interval}</small></td>',
                     f'<td class="l">{text(row["sentence"].split(": ", 1)[1].split(" (")[0])}</td>',
                     f"<td>{int(row['sites']):,}</td>",
@@ -99,7 +99,7 @@ def gap_table(gaps: pd.DataFrame, measure: Measure, strokes: Mapping[str, Stroke
                 floor=False,
             )
         )
-    return _table(cells, rows)
+    return table(cells, rows)
 
 
 def site_table(
@@ -115,8 +115,8 @@ def site_table(
     rows = []
     for model in values.index:
         cells = [_cell(values.loc[model, m.name], m, model == best[m.name]) for m in measures.values()]
-        rows.append(_row([_model_cell(model, strokes[model]), *cells], model in floors))
-    return _table(head, rows)
+        rows.append(row_of([model_cell(model, strokes[model]), *cells], model in floors))
+    return table(head, rows)
 
 
 def run_matrix(
@@ -138,15 +138,15 @@ def run_matrix(
     head += [f'<th class="l">{text(split)}, median {_heading(measure)}</th>' for split in splits]
     rows = []
     for floor, model in models:
-        cells = [_model_cell(model, strokes[model])]
+        cells = [model_cell(model, strokes[model])]
         for split in splits:
             own = [run for run in runs if run.model == model and run.split == split]
             value = _value(medians.get((model, split), np.nan), measure) if own else ""
             squares = "".join(square(run, look) for run in own)
             inner = f'<span class="t-number">{value}</span><span class="t-cells">{squares}</span>'
             cells.append(f'<td class="l">{inner}</td>')
-        rows.append(_row(cells, floor))
-    return _table(head, rows, "t t-matrix")
+        rows.append(row_of(cells, floor))
+    return table(head, rows, "t t-matrix")
 
 
 def square(run: Card, look: Look) -> str:
@@ -174,17 +174,20 @@ def state_square(state: str, look: Look, progress: float | None = None, told: st
     return f'<i style="{fill};border:1.5px {line} {color}"{title}>{_GLYPHS.get(state, "")}</i>'
 
 
-def _table(head: Sequence[str], rows: Sequence[str], kind: str = "t") -> str:
+def table(head: Sequence[str], rows: Sequence[str], kind: str = "t") -> str:
+    """A table from its heading cells and rows; wide ones scroll."""
     inner = f"<thead><tr>{''.join(head)}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f'<div class="t-scroll"><table class="{kind}">{inner}</table></div>'
 
 
-def _row(cells: Sequence[str], floor: bool) -> str:
+def row_of(cells: Sequence[str], floor: bool = False) -> str:
+    """A row; a floor's is grey."""
     kind = ' class="floor"' if floor else ""
     return f"<tr{kind}>{''.join(cells)}</tr>"
 
 
-def _model_cell(model: str, stroke: Stroke) -> str:
+def model_cell(model: str, stroke: Stroke) -> str:
+    """A model's name beside its line."""
     return f'<td class="l">{swatch(stroke)}&ensp;{text(model)}</td>'
 
 
@@ -232,7 +235,7 @@ def _span(intervals: pd.DataFrame, measure: Measure) -> tuple[float, float]:
     return (low, high if high > low else low + 1.0)
 
 
-def _range(row: pd.Series, span: tuple[float, float], stroke: Stroke, look: Look) -> str:
+def range_bar(row: pd.Series, span: tuple[float, float], stroke: Stroke, look: Look) -> str:
     """Median as a dot, interval as a bar, on the scale of all rows; a tick at zero where it is inside."""
 
     def place(value: float) -> float:

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from thalweg.dashboard.figures.boundaries import Window, land_within, lines_within
-from thalweg.dashboard.figures.frame import fade, figure
+from thalweg.dashboard.figures.frame import fade, figure, markers
 from thalweg.dashboard.look import BELOW_SCALE, DIVERGING_SCALE, SKILL_SCALE, Look
 from thalweg.dashboard.measures import Measure, Scale
 
@@ -23,7 +23,7 @@ def skill_map(sites: pd.DataFrame, values: pd.Series, measure: Measure, look: Lo
     sites : index site, columns latitude and longitude (degrees) and region.
     values : the metric by site.
     """
-    fig = _ground(sites, look, height)
+    fig = ground(sites, look, height)
     table = sites.assign(value=values.reindex(sites.index)).dropna(subset=["latitude", "longitude"])
     scale = measure.scale(table["value"].to_numpy(float))
     known = table["value"].notna()
@@ -31,7 +31,7 @@ def skill_map(sites: pd.DataFrame, values: pd.Series, measure: Measure, look: Lo
     # the worst last, so that they are never hidden behind a better neighbour
     shown = table[known].iloc[np.argsort(-scale.quality(table.loc[known, "value"].to_numpy(float)))]
     below = shown["value"] < scale.low if scale.marks_below else pd.Series(False, index=shown.index)
-    size = _size(len(table))
+    size = marker_size(len(table))
     for part, name in ((shown[~below], "inside"), (shown[below], "below")):
         if part.empty:
             continue
@@ -50,7 +50,7 @@ def skill_map(sites: pd.DataFrame, values: pd.Series, measure: Measure, look: Lo
                 "colorscale": _steps(scale),
                 "showscale": False,
             }
-        fig.add_scatter(
+        markers(fig, len(table))(
             x=part["longitude"],
             y=part["latitude"],
             mode="markers",
@@ -71,7 +71,7 @@ def skill_map(sites: pd.DataFrame, values: pd.Series, measure: Measure, look: Lo
 
 def locator(sites: pd.DataFrame, chosen: str, look: Look, height: int) -> go.Figure:
     """All sites of a split as small dots, with one of them marked."""
-    fig = _ground(sites, look, height)
+    fig = ground(sites, look, height)
     table = sites.dropna(subset=["latitude", "longitude"])
     here = table[table.index == chosen]
     for part, marker in (
@@ -79,7 +79,7 @@ def locator(sites: pd.DataFrame, chosen: str, look: Look, height: int) -> go.Fig
         (here, {"size": 13, "color": "rgba(0,0,0,0)", "line": {"color": look.ink, "width": 2}}),
         (here, {"size": 6, "color": look.ink}),
     ):
-        fig.add_scatter(
+        markers(fig, len(table))(
             x=part["longitude"],
             y=part["latitude"],
             mode="markers",
@@ -113,7 +113,8 @@ def window_of(sites: pd.DataFrame) -> Window:
     return Window(west - x, east + x, south - y, north + y).grown(0.06)
 
 
-def _ground(sites: pd.DataFrame, look: Look, height: int) -> go.Figure:
+def ground(sites: pd.DataFrame, look: Look, height: int) -> go.Figure:
+    """Land and borders around these sites."""
     fig = figure(look, height)
     window = window_of(sites)
     # a wider ground than is shown: the plot fills its box, and a person may drag it
@@ -165,7 +166,7 @@ def _missing(fig: go.Figure, part: pd.DataFrame, look: Look) -> None:
         )
 
 
-def _size(sites: int) -> float:
+def marker_size(sites: int) -> float:
     """Marker size (pixels): large for tens of sites, small for thousands."""
     return float(np.clip(26.0 / max(sites, 1) ** 0.22, 5.0, 13.0))
 

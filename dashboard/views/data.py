@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from thalweg.dashboard import choices, data, parts, stores
+from thalweg.dashboard import choices, data, data_contents, parts, stores
 from thalweg.dashboard.look import Look, count, text
 
 SEVERITIES = ("error", "warning", "info")
+_VIEWS = {"contents": "What is in it", "quality": "What the checks found", "versions": "Versions"}
 ALL = "all"
 _SHORT = 12  # characters of a snapshot that are shown
 _TOLD = 5  # sites in quarantine that are told one by one
@@ -46,11 +47,16 @@ def page(look: Look) -> None:
     version = log[log["id"] == picked].iloc[0]
     runs = [run for run in known[store] if run.snapshot == version["snapshot"]]
     report = stores.report(store, picked)
-    parts.title("Quality", _facts(version, report, len(runs)))
-    kept_out(stores.kept_out(store, picked))
-    findings(report, f"{store}/{picked}", look)
-    st.subheader("Versions", anchor=False)
-    version_list(log, Counter(run.snapshot for run in known[store]), picked)
+    parts.title(stores.shown(store), _facts(version, report, len(runs)))
+    view = choices.segments("view", "Look at", list(_VIEWS), show=_VIEWS.__getitem__)
+    if view == "contents":
+        data_contents.draw(store, picked, look)
+    elif view == "quality":
+        kept_out(stores.kept_out(store, picked))
+        findings(report, f"{store}/{picked}", look)
+    else:
+        version_list(log, Counter(run.snapshot for run in known[store]), picked)
+        data_contents.differences(store, log, names, picked)
 
 
 def kept_out(sites: pd.DataFrame) -> None:
@@ -144,7 +150,7 @@ def version_list(log: pd.DataFrame, runs: Counter[str], picked: str) -> None:
         row_height=_ROW,
         placeholder="",
         column_config={
-            "": column.TextColumn("", width=30, help="The version above"),
+            "": column.TextColumn("●", width=30, help="The version above"),
             "snapshot": column.TextColumn("snapshot", width=125),
             "written": column.DatetimeColumn(
                 "written (UTC)", format="YYYY-MM-DD HH:mm", timezone="UTC", width=140

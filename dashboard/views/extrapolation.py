@@ -37,7 +37,7 @@ def page(look: Look) -> None:
     if trained.empty or not found:
         parts.empty(
             "No results yet",
-            "No trained model of this experiment is done: the page Runs says how far each is.",
+            "No trained model of this experiment is done: the page Overview says how far each is.",
         )
         parts.notices(problems)
         return

@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import streamlit as st
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from thalweg.storage.results import Run, run_name, write_metrics, write_status
@@ -74,6 +75,30 @@ def made_runs(synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory) -
     synthetic.start_run(folder, "started", world, "hybrid", "temporal", "0", 1)
     write_status(folder, {"state": "running", "epoch": 3, "epochs": 30})
     return root
+
+
+@pytest.fixture(scope="session")
+def made_evaluated(
+    beside: Callable[[str], ModuleType], synthetic: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """One experiment with all that `thalweg evaluate` adds, and its store `weather.zarr` beside the runs."""
+    root = tmp_path_factory.mktemp("evaluated") / "runs"
+    beside("synthetic_evaluation").write_evaluated(root, synthetic)
+    return root
+
+
+@pytest.fixture
+def evaluated_runs(made_evaluated: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, with the dashboard pointed at it and its caches empty."""
+    st.cache_data.clear()
+    monkeypatch.setenv("THALWEG_RUNS", str(made_evaluated))
+    return made_evaluated
+
+
+@pytest.fixture(autouse=True)
+def on_loopback() -> None:
+    """As the file of settings beside the pages says, which the test harness does not read."""
+    config.set_option("server.address", "127.0.0.1")
 
 
 @pytest.fixture

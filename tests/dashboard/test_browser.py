@@ -46,7 +46,7 @@ def test_two_clicks_from_the_first_page_to_a_sites_hydrograph(
 
     page.goto(address)
     served.settle(page, 300)
-    page.get_by_text("All runs").wait_for()
+    page.get_by_role("heading", name="Runs", exact=True).wait_for()
     assert page.get_by_test_id("stAlert").count() == page.get_by_test_id("stException").count() == 0
 
     page.get_by_role("link", name="Skill", exact=True).click()
@@ -78,3 +78,42 @@ def test_two_clicks_from_the_first_page_to_a_sites_hydrograph(
     hosts = {urlsplit(url).hostname for url in asked if not url.startswith(("data:", "blob:"))}
     assert hosts == {"127.0.0.1"}
     assert trouble == []
+
+
+def test_interpretation_opens_with_every_question(
+    made_evaluated: Path, browser: "playwright.Browser", served: ModuleType
+) -> None:
+    questions = {
+        "Does the physics hold?": "Variables that nobody trained on",
+        "Parameters": "Do seeds find the same parameters again?",
+        "Water balance": "At one site",
+    }
+    with served.serve(made_evaluated) as address:
+        page = browser.new_page(viewport={"width": served.WIDTH, "height": served.HEIGHT})
+        page.goto(f"{address}/interpretation?model=hybrid")
+        for question, heading in questions.items():
+            page.get_by_role("radio", name=question).or_(
+                page.get_by_role("button", name=question)
+            ).first.click()
+            page.get_by_role("heading", name=heading).wait_for()
+            served.settle(page, 300)
+            assert page.get_by_test_id("stAlert").count() == page.get_by_test_id("stException").count() == 0
+            assert page.locator(".js-plotly-plot .main-svg").count() >= 3
+        page.goto(f"{address}/interpretation?model=lstm&ask=network")
+        page.get_by_text("do not believe these lines").wait_for()
+
+        # the differences come after the page, by themselves; a point leads to its site
+        page.goto(f"{address}/skill")
+        page.get_by_text("differences are clear. Median over sites").wait_for()
+        served.settle(page, 500)
+        chart = page.locator(".js-plotly-plot", has_text="site by site")
+        points = chart.locator(".scatterlayer .point")
+        points.first.wait_for()
+        points.nth(2).scroll_into_view_if_needed()
+        box = points.nth(2).bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.wait_for_url("**/site?*")
+        served.settle(page, 300)
+        assert page.locator(".js-plotly-plot .legendtext", has_text="conformal interval").is_visible()
+        page.close()

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from thalweg.dashboard import stores
+from thalweg.dashboard import contents, stores
 from thalweg.storage import versions
 from thalweg.storage.repository import Repository
 
@@ -54,7 +55,7 @@ def stands(page: AppTest) -> AppTest:
 
 
 def test_the_present_version_and_what_was_found_in_it(runs: Path, open_page: Open) -> None:
-    page = stands(open_page("data"))
+    page = stands(open_page("data", view="quality"))
     assert page.selectbox(key="choice:version").value == page.query_params["version"]
     assert (
         "12 sites · 2000-01-01 to 2001-12-30 · 3 kept out · 4 errors · 2 warnings · read by no run"
@@ -62,11 +63,15 @@ def test_the_present_version_and_what_was_found_in_it(runs: Path, open_page: Ope
     )
     for reason in ("<b>gauge_03</b> is kept out: mean discharge", "<b>gauge_12</b> is kept out: "):
         assert reason in said(page)
-    found, log = (table.value for table in page.dataframe)
+    found = page.dataframe[0].value
     assert list(found.columns) == ["severity", "check", "site", "variable", "first_day", "count", "message"]
     assert found["severity"].iloc[0] == "error"
     assert found.loc[found["check"] == "negative", "first_day"].tolist() == ["2000-04-10"]
     assert found.loc[found["check"] == "unreadable", "first_day"].tolist() == [""]
+
+
+def test_all_versions_are_listed(runs: Path, open_page: Open) -> None:
+    log = stands(open_page("data", view="versions")).dataframe[0].value
     assert list(map(list, log["names"])) == [["main"], [], ["paper"]]
     assert log["sites"].tolist() == [12, 12, 9]
     assert log["runs"].tolist() == [0, 1, 1]
@@ -74,7 +79,7 @@ def test_the_present_version_and_what_was_found_in_it(runs: Path, open_page: Ope
 
 
 def test_findings_are_narrowed_down(runs: Path, open_page: Open) -> None:
-    page = open_page("data")
+    page = open_page("data", view="quality")
     page.pills(key="choice:severity").set_value(["error"]).run()
     assert set(stands(page).dataframe[0].value["severity"]) == {"error"}
     assert page.query_params["severity"] == "error"
@@ -95,10 +100,10 @@ def test_an_earlier_version_is_told_as_it_was(runs: Path, open_page: Open) -> No
 
 
 def test_what_is_published_later_is_seen_at_once(runs: Path, open_page: Open) -> None:
-    page = stands(open_page("data"))
+    page = stands(open_page("data", view="versions"))
     store = Repository.open(runs.parent / "stations.zarr")
     versions.rollback(store, "paper")
-    log = stands(page.run()).dataframe[1].value
+    log = stands(page.run()).dataframe[0].value
     assert list(map(list, log["names"])) == [[], [], ["main", "paper"]]
     assert [line.endswith("(rolled back)") for line in log["read"]] == [True, True, False]
     assert "9 sites" in said(page)  # who looks at the present version goes on doing so
@@ -129,3 +134,55 @@ def test_where_a_store_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert stores.place("s3://bucket/x") == stores.shown("s3://bucket/x") == "s3://bucket/x"
     assert stores.place("/x/y.zarr") == stores.shown("/x/y.zarr") == "/x/y.zarr"
     assert stores.shown(str(tmp_path / "b" / "c")) == "c"
+
+
+def test_what_is_in_it_is_mapped_and_drawn(runs: Path, open_page: Open) -> None:
+    page = stands(open_page("data"))
+    assert page.query_params["view"] == "contents"
+    assert page.query_params["variable"] == "discharge"
+    assert len(page.get("plotly_chart")) == 2
+    assert "Median 100 %" in said(page)
+    page.selectbox(key="choice:variable").set_value("area").run()
+    assert "Median 100" in said(stands(page))
+    page.selectbox(key="choice:site").set_value("gauge_06").run()
+    assert page.query_params["site"] == "gauge_06"
+    assert len(stands(page).get("plotly_chart")) == 2
+
+
+def test_what_changed_between_versions(runs: Path, open_page: Open) -> None:
+    page = stands(open_page("data", view="versions"))
+    text = " ".join(said(page).split())
+    assert "at 1 site that both versions have" in text
+    table = page.dataframe[1].value
+    assert table[["site", "years"]].to_numpy().tolist() == [["gauge_02", "2001"]]
+    page.selectbox(key="choice:before").select_index(1).run()
+    text = " ".join(said(stands(page)).split())
+    assert "2000-01-01 to 2001-11-30 became 2000-01-01 to 2001-12-30" in text
+    assert "3: gauge_10, gauge_11, gauge_12" in text
+    page.selectbox(key="choice:version").select_index(2).run()
+    assert "sites removed" in said(stands(page))
+
+
+def test_counts_and_gaps() -> None:
+    days = pd.date_range("2000-01-01", "2001-12-31")
+    values = pd.Series(1.0, days)
+    values["2000-02-28":"2000-03-01"] = float("nan")
+    values.iloc[[0, -1]] = float("nan")
+    found = contents.gaps(values)
+    assert [(str(first.date()), str(last.date()), long) for first, last, long in found] == [
+        ("2000-02-28", "2000-03-01", 3),
+        ("2000-01-01", "2000-01-01", 1),
+        ("2001-12-31", "2001-12-31", 1),
+    ]
+    assert contents.gaps(values.dropna()) == []
+    assert contents.gaps(values[:0]) == []
+    held = contents.Contents(pd.DataFrame(index=["a", "b"]), {}, {}, "2000-01-01", "2001-12-31")
+    rows = [
+        ("a", "flow", 2000, 366, 1.0),
+        ("a", "flow", 2001, 183, 4.0),
+        ("b", "flow", 2000, 0, float("nan")),
+    ]
+    counted = pd.DataFrame(rows, columns=["site", "variable", "year", "days", "mean"])
+    table = contents.by_site(counted, held, "flow")
+    assert table["share"].tolist() == pytest.approx([100 * 549 / 731, 0.0])
+    assert table["mean"].tolist() == pytest.approx([2.0, float("nan")], nan_ok=True)

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from thalweg.dashboard.figures.cdf import distribution
-from thalweg.dashboard.figures.hydrograph import LEAST_LOG_FLOW, flow_duration, hydrograph, regime
+from thalweg.dashboard.figures.hydrograph import hydrograph
+from thalweg.dashboard.figures.regimes import LEAST_LOG_FLOW, flow_duration, regime
 from thalweg.dashboard.figures.training import training_curve
 from thalweg.dashboard.look import LIGHT, strokes
 from thalweg.dashboard.measures import measures
@@ -29,7 +30,7 @@ def test_hydrograph_draws_flow_and_error(flows: pd.DataFrame) -> None:
     fig = hydrograph(flows, ["hybrid", "climatology"], LINES, LIGHT, 400, log=False)
     np.testing.assert_allclose(trace(fig, "observed").y, flows["observed"])  # type: ignore[attr-defined]
     error = flows["hybrid"] - flows["observed"]
-    np.testing.assert_allclose(trace(fig, "hybrid", 1).y, error)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(trace(fig, "hybrid, error").y, error)  # type: ignore[attr-defined]
     assert trace(fig, "observed").line.color == LIGHT.observed  # type: ignore[attr-defined]
     assert trace(fig, "climatology").line.dash == LINES["climatology"].dash  # type: ignore[attr-defined]
     titles = [fig.layout.yaxis.title.text, fig.layout.yaxis2.title.text]

@@ -26,28 +26,7 @@ def stands(page: AppTest) -> AppTest:
     return page
 
 
-def test_runs_tells_what_was_run_and_what_failed(open_page: Open) -> None:
-    text = said(stands(open_page("runs")))
-    for word in ("sample", "nightly", "one_site", "started", "median NSE", "1 failed", "running"):
-        assert word in text
-    assert "loss became NaN at epoch 7" in text
-    assert "manifest.json: cannot be read" in text
-
-
-def test_runs_lists_each_run(runs: Path, open_page: Open) -> None:
-    table = stands(open_page("runs")).dataframe[0].value
-    folders = [path for path in runs.glob("*/*") if path.is_dir()]
-    assert len(table) == len(folders)
-    assert {"done", "failed", "running", "waiting", "unknown"} == set(table["state"])
-
-
-def test_a_run_in_the_address_is_told_in_detail(open_page: Open) -> None:
-    page = stands(open_page("runs", run="sample/hybrid--temporal--0--s1"))
-    assert "5b1c0e94a7d2" in said(page)
-    assert len(page.get("plotly_chart")) == 1
-
-
-@pytest.mark.parametrize("name", ["runs", "skill", "extrapolation", "site", "data"])
+@pytest.mark.parametrize("name", ["overview", "skill", "extrapolation", "site", "data"])
 def test_without_runs_a_page_says_which_command_makes_some(
     name: str, open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,7 +40,7 @@ def test_skill_compares_the_models_of_a_split(open_page: Open) -> None:
     text = said(page)
     for word in ("hybrid", "lstm", "physics", "climatology", "NSE", "Bias", "8 test sites", "seeds 1, 2"):
         assert word in text
-    assert len(page.get("plotly_chart")) == 2
+    assert len(page.get("plotly_chart")) == 3  # distribution, map, site by site
 
 
 def test_choices_stand_in_the_address_and_on_the_next_page(open_page: Open) -> None:
@@ -95,8 +74,8 @@ def test_site_opens_the_site_in_the_address(open_page: Open) -> None:
     assert site in said(page)
     assert page.toggle(key="choice:log").value is True
     assert page.segmented_control(key="choice:seed").value == "2"
-    # hydrograph, locator, flow-duration curve and regime
-    assert len(page.get("plotly_chart")) == 4
+    # hydrograph, locator, flow-duration curve, regime, and errors by flow, by month and from day to day
+    assert len(page.get("plotly_chart")) == 7
 
 
 def test_no_model_leaves_the_observed_line(open_page: Open) -> None:

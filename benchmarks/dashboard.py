@@ -1,0 +1,236 @@
+"""The dashboard with hundreds of runs at thousands of sites, as one person and as twenty at once.
+
+    python benchmarks/dashboard.py [--runs 500] [--sites 2000] [--years 10] [--sessions 20] [--chromium PATH]
+
+Makes the runs without training, starts `thalweg dashboard` on them and prints
+
+- in headless Chromium: seconds from the address to the first page, from a click on a name to its page,
+  and from picking a site to its hydrograph, until nothing runs any more and the figures are drawn;
+- over Streamlit's socket, without a browser: the same for the server alone, and for many sessions at once;
+- the largest memory of the server, and the errors that any session saw.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import websockets
+from dashboard_runs import make_runs
+from machine import describe_machine
+from playwright.sync_api import Page, sync_playwright
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+PAGES = ("Overview", "Skill", "Extrapolation", "Interpretation", "Site", "Compare", "Data", "Submit")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+)
+LIMIT = 60.0  # s
+PICKS = 12  # sites looked at one after the other
+
+
+@contextmanager
+def served(runs: Path) -> Iterator[tuple[int, int]]:
+    """Give the port and the server's process id of a dashboard on these runs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    command = [sys.executable, "-m", "thalweg.flows.cli", "dashboard", "--runs", str(runs)]
+    started = subprocess.Popen(
+        [*command, "--port", str(port), "--no-browser"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + LIMIT
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=2).close()
+                break
+            except OSError:
+                if started.poll() is not None or time.monotonic() > deadline:
+                    raise SystemExit("the dashboard did not start") from None
+                time.sleep(0.1)
+        yield port, int(Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()[0])
+    finally:
+        started.terminate()
+        started.wait(20)
+
+
+def settled(page: Page, since: float) -> float:
+    """Give the seconds until the page stands: nothing runs, nothing is a placeholder, figures are drawn."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=LIMIT * 1000)
+    page.wait_for_function(
+        "() => !document.querySelector('[data-testid=stSkeleton],[data-stale=true]') && "
+        "[...document.querySelectorAll('.js-plotly-plot')].every(plot => plot.querySelector('.main-svg'))",
+        timeout=LIMIT * 1000,
+    )
+    return time.perf_counter() - since
+
+
+def in_a_browser(port: int, chromium: str, names: list[str]) -> None:
+    """Time what a person sees."""
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        begun = time.perf_counter()
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.get_by_text("basins-").first.wait_for(timeout=LIMIT * 1000)
+        row("first page, server just started", settled(page, begun))
+        for turn in ("first visit", "second visit"):
+            for name in PAGES[1:] + PAGES[:1]:
+                link = page.get_by_role("link", name=name, exact=True)
+                begun = time.perf_counter()
+                link.click()
+                page.wait_for_url(f"**/{'' if name == 'Overview' else name.lower()}*")
+                page.wait_for_timeout(30)  # until the click has reached the server
+                row(f"page {name}, {turn}", settled(page, begun))
+        page.goto(f"http://127.0.0.1:{port}/site?experiment={names[0]}")
+        settled(page, 0.0)
+        row("another site's hydrograph", statistics.median(pick_site(page, number) for number in range(7)))
+        browser.close()
+
+
+def pick_site(page: Page, number: int) -> float:
+    """Give the seconds from picking a site in the list to its hydrograph."""
+    site = f"basin_{137 * (number + 1):05d}"
+    box = page.get_by_role("combobox", name="Site")
+    box.click()
+    box.fill(site)
+    option = page.get_by_role("option", name=site)
+    option.wait_for()
+    begun = time.perf_counter()
+    option.click()
+    page.get_by_role("heading", name=site).wait_for(timeout=LIMIT * 1000)
+    return settled(page, begun)
+
+
+class Session:
+    """A browser's side of Streamlit's socket, without the browser."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.errors: list[str] = []
+
+    async def __aenter__(self) -> Session:
+        address = f"127.0.0.1:{self.port}"
+        self.socket = await websockets.connect(
+            f"ws://{address}/_stcore/stream",
+            subprotocols=[websockets.Subprotocol("streamlit")],
+            max_size=None,
+            origin=websockets.Origin(f"http://{address}"),
+        )
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.socket.close()
+
+    async def open(self, page: str, query: str) -> float:
+        """Give the seconds from asking for a page until the server has sent all of it."""
+        asked = BackMsg()
+        asked.rerun_script.query_string = query
+        asked.rerun_script.page_name = "" if page == "Overview" else page.lower()
+        begun = time.perf_counter()
+        await self.socket.send(asked.SerializeToString())
+        while True:
+            told = ForwardMsg()
+            told.ParseFromString(await asyncio.wait_for(self.socket.recv(), LIMIT))
+            kind = told.WhichOneof("type")
+            if kind == "delta" and told.delta.HasField("new_element"):
+                element = told.delta.new_element
+                if element.HasField("exception"):
+                    self.errors.append(f"{page}: {element.exception.message}")
+                elif element.HasField("alert") and element.alert.format == element.alert.ERROR:
+                    self.errors.append(f"{page}: {element.alert.body}")
+            if kind == "script_finished":
+                return time.perf_counter() - begun
+
+
+async def alone(port: int, names: list[str], sites: int) -> list[str]:
+    """Time the server for one session."""
+    async with Session(port) as session:
+        for page in PAGES:
+            for turn, experiment in (("not seen before", names[-1]), ("seen before", names[-1])):
+                row(f"server: page {page}, {turn}", await session.open(page, f"experiment={experiment}"))
+        generator = random.Random(0)
+        picks = [generator.randrange(sites) for _ in range(PICKS)]
+        times = [
+            await session.open("Site", f"experiment={names[-1]}&site=basin_{pick:05d}") for pick in picks
+        ]
+        row("server: another site's hydrograph, median", statistics.median(times))
+        return session.errors
+
+
+async def together(port: int, sessions: int, names: list[str]) -> list[str]:
+    """Time many sessions, each of which opens every page of an experiment without a pause."""
+
+    async def walk(number: int) -> tuple[list[float], list[str]]:
+        async with Session(port) as session:
+            query = f"experiment={names[number % len(names)]}"
+            return [await session.open(page, query) for page in PAGES], session.errors
+
+    begun = time.perf_counter()
+    walked = await asyncio.gather(*(walk(number) for number in range(sessions)))
+    times = sorted(seconds for own, _ in walked for seconds in own)
+    row(f"{sessions} sessions, all pages: whole", time.perf_counter() - begun)
+    row("a page among them, median", statistics.median(times))
+    row("a page among them, slowest", times[-1])
+    return [error for _, errors in walked for error in errors]
+
+
+def resident(process: int) -> float:
+    """Give the memory (GB) of a process."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) * 1024 / 1e9
+
+
+def row(what: str, seconds: float) -> None:
+    """Print a line of the table."""
+    print(f"{what:<56} {seconds:8.2f} s", flush=True)
+
+
+def main() -> None:
+    """Make the runs and measure."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name, default in (("runs", 500), ("sites", 2000), ("years", 10), ("sessions", 20)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--chromium", default=shutil.which("chromium") or "/usr/bin/chromium")
+    wanted = parser.parse_args()
+    print(describe_machine())
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with tempfile.TemporaryDirectory(prefix="thalweg-dashboard-") as folder:
+        names = make_runs(Path(folder), wanted.runs, wanted.sites, wanted.years)
+        print(
+            f"{wanted.runs} runs of {len(names)} experiments at {wanted.sites} sites x {wanted.years} years"
+        )
+        with served(Path(folder) / "runs") as (port, server):
+            in_a_browser(port, wanted.chromium, names)
+            errors = asyncio.run(alone(port, names, wanted.sites))
+            errors += asyncio.run(together(port, wanted.sessions, names))
+            memory = resident(server)
+        print(f"{'memory of the server at the end':<56} {memory:8.2f} GB")
+        print(f"{'errors that a session saw':<56} {len(errors):8d}")
+        for error in dict.fromkeys(errors):
+            print(f"  {error}")
+
+
+if __name__ == "__main__":
+    main()

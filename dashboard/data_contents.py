@@ -1,0 +1,136 @@
+"""Parts of the page Data: what a store holds on a map and by day, and what differs between versions."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+import streamlit as st
+
+from thalweg.dashboard import choices, contents, parts
+from thalweg.dashboard.contents import Contents
+from thalweg.dashboard.figures.contents import variables_by_day
+from thalweg.dashboard.figures.parameters import parameter_map
+from thalweg.dashboard.figures.sitemap import clicked
+from thalweg.dashboard.figures.water import words
+from thalweg.dashboard.look import Look, count, text
+from thalweg.storage.difference import Difference
+
+_MAP = 430  # height (px)
+_NAMED = 8  # sites that are named one by one
+_KINDS = {"share": "days with a value", "mean": "mean"}
+
+
+def draw(store: str, version: str, look: Look) -> None:
+    """The sites on a map, and every variable at one of them."""
+    held = contents.contents(store, version)
+    left, right = st.columns([5, 6], gap="large")
+    with left:
+        site = _map(store, version, held, look)
+    with right:
+        site = choices.select("site", "Site", list(held.places.index), site)
+        table = contents.series(store, version, site)
+        if table.empty or not len(table.columns):
+            parts.note("This version has no variable over time.")
+        else:
+            parts.plot(variables_by_day(table, held.series, look), f"series-{site}")
+
+
+def _map(store: str, version: str, held: Contents, look: Look) -> str | None:
+    """Sites coloured by how complete a variable is, its mean, or an attribute; the one that was clicked."""
+    counted = contents.completeness(store, version)
+    options = [name for name in held.series if name in set(counted["variable"])]
+    first, second = st.columns([3, 2])
+    with first:
+        names = [*options, *held.attributes]
+        if not names:
+            parts.note("There is nothing to colour the sites by.")
+            return None
+        start = "discharge" if "discharge" in names else names[0]
+        variable = choices.select("variable", "On the map", names, start, show=words)
+    if variable in options:
+        with second:
+            kind = choices.segments("as", "As", list(_KINDS), show=_KINDS.__getitem__)
+        values = contents.by_site(counted, held, variable)[kind]
+        units = "%" if kind == "share" else held.series[variable]
+    else:
+        values, units = contents.attribute(store, version, variable), held.attributes[variable]
+    fig = parameter_map(held.places.assign(value=values), variable, units, look, _MAP)
+    event = parts.plot(fig, f"contents-{variable}", on_select="rerun", selection_mode="points")
+    _summary(values, units, held)
+    picked = clicked(event)
+    # only when the click changes: a site may have been chosen from the list since
+    if picked is not None and picked != st.session_state.get("contents-last"):
+        st.session_state["contents-last"] = picked
+        choices.tell("site", picked)
+    return None
+
+
+def _summary(values: pd.Series, units: str, held: Contents) -> None:
+    unit = "" if units in ("", "1") else f" {units}"
+    low, middle, high = values.quantile([0.05, 0.5, 0.95])
+    absent = int(held.places["latitude"].isna().sum())
+    unplaced = f"; {count(absent, 'site')} without a place" if absent else ""
+    parts.note(
+        f"Median {middle:.3g}{unit}; 90 % of sites between {low:.3g} and {high:.3g}{unit}; "
+        f"{held.first} to {held.last}{unplaced}"
+    )
+
+
+def differences(store: str, log: pd.DataFrame, names: Mapping[str, str], picked: str) -> None:
+    """What differs between the version that is looked at and another one."""
+    others = [name for name in names if name != picked]
+    if not others:
+        parts.note("There is no other version to compare with.")
+        return
+    order = list(log["id"])
+    before = order[order.index(picked) + 1] if picked != order[-1] else others[0]
+    parts.section("What changed")
+    other = choices.select("before", "Since", others, before, show=names.__getitem__)
+    found = contents.differs(store, other, picked)
+    if found.empty:
+        parts.note("Both versions hold the same.")
+        return
+    rows = "".join(
+        f'<tr><th class="l">{what}</th><td class="l wrap">{text(told)}</td></tr>'
+        for what, told in _changes(found)
+    )
+    parts.html(f'<table class="t t-facts"><tbody>{rows}</tbody></table>')
+    table = contents.revised(found)
+    if len(table):
+        column = st.column_config
+        st.dataframe(
+            table,
+            hide_index=True,
+            height=min(35 * (len(table) + 1) + 3, 320),
+            row_height=35,
+            column_config={
+                "site": column.TextColumn("site", width=170),
+                "years": column.TextColumn("years in which values differ", width="large"),
+                "number": column.NumberColumn("number of years", width=120),
+            },
+        )
+
+
+def _changes(found: Difference) -> list[tuple[str, str]]:
+    """What was added, removed and revised, in words."""
+    changes = []
+    if found.period_before != found.period_after:
+        days = (" to ".join(found.period_before), " to ".join(found.period_after))
+        changes.append(("days", f"{days[0]} became {days[1]}"))
+    for what, names in (
+        ("sites added", found.sites_added),
+        ("sites removed", found.sites_removed),
+        ("put in quarantine", found.quarantined),
+        ("out of quarantine", found.released),
+        ("variables added", found.variables_added),
+        ("variables removed", found.variables_removed),
+    ):
+        if names:
+            changes.append((what, _named(names)))
+    changes += [(f"attribute {text(name)}", _named(sites)) for name, sites in found.attributes.items()]
+    changes.append(("values differ", f"at {count(len(found.revised), 'site')} that both versions have"))
+    return changes
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{len(names)}: {', '.join(names[:_NAMED])}{more}"
