@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test test-all test-gpu lint types install lock clean
+.PHONY: demo test test-all test-gpu lint types docs audit install lock clean
 
 demo: $(INSTALLED)
 	$(BIN)/thalweg run examples/sample.yaml
@@ -43,6 +43,14 @@ types: $(INSTALLED)
 	for d in flows models storage dashboard evaluation; do ln -sfn ../../$$d .types/thalweg/$$d; done
 	$(BIN)/mypy -p thalweg
 
+# The guides as a site, into `site/`.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Known vulnerabilities of what constraints.txt pins.
+audit: $(INSTALLED)
+	$(BIN)/python .ci/audit.py
+
 # Resolve everything anew, then read the difference before committing it.
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
@@ -52,4 +60,4 @@ lock:
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(VENV) .types build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .types build site *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,94 @@
+"""docs/operators.md speaks of the services, secrets and ports that are there."""
+
+import re
+import shlex
+
+from deploy_files import COMPOSE, ROOT, manifests, pods
+
+from thalweg.flows import cli
+from thalweg.flows.services.settings import PORTS
+
+PAGE = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
+COMMANDS = [
+    shlex.split(line.partition("  #")[0])
+    for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    for line in block.replace("\\\n", " ").splitlines()
+]
+
+
+def secrets_of_manifests():
+    """Give every secret that a manifest names, with its keys; all of them where it takes them all."""
+    found = {}
+    for _, template in pods():
+        for volume in template["spec"].get("volumes", ()):
+            if "secret" in volume:
+                keys = {item["key"] for item in volume["secret"]["items"]}
+                found.setdefault(volume["secret"]["secretName"], set()).update(keys)
+        for container in template["spec"]["containers"]:
+            for each in container.get("env", ()):
+                if "valueFrom" in each:
+                    reference = each["valueFrom"]["secretKeyRef"]
+                    found.setdefault(reference["name"], set()).add(reference["key"])
+            for each in container.get("envFrom", ()):
+                found.setdefault(each["secretRef"]["name"], set())
+    for manifest in manifests():
+        spec = manifest.get("spec", {})
+        if "authOptions" in (cluster := spec.get("rayClusterSpec", spec)):
+            found.setdefault(cluster["authOptions"]["secretName"], set()).add("auth_token")
+        if manifest["kind"] == "Ingress":
+            found.setdefault(spec["tls"][0]["secretName"], set())
+    return found
+
+
+def test_every_secret_is_told_with_its_keys():
+    rows = re.findall(r"(?m)^\| `(thalweg-[a-z-]+)`[^|]*\| ([^|]*)\|", PAGE)
+    told = {name: set(re.findall(r"`([\w.]+)`", keys)) for name, keys in rows}
+    wanted = secrets_of_manifests()
+    assert set(told) == set(wanted)
+    assert all(keys <= told[name] for name, keys in wanted.items())
+
+
+def test_the_commands_make_every_secret_that_pods_cannot_start_without():
+    made = {}
+    for words in COMMANDS:
+        if words[:1] == ["kubectl"] and "generic" in words:
+            keys = {word.split("=")[1] for word in words if word.startswith("--from-literal=")}
+            made[words[words.index("generic") + 1]] = keys
+    wanted = secrets_of_manifests()
+    for name in ("thalweg-object-store", "thalweg-tls"):  # optional; made by whoever has the certificate
+        wanted.pop(name)
+    wanted["thalweg-dashboard"].discard("secrets.toml")  # optional
+    assert made == wanted
+
+
+def test_compose_commands_name_services_and_commands_of_ours():
+    parsed = 0
+    for words in COMMANDS:
+        if words[:2] != ["docker", "compose"]:
+            continue
+        rest = words[4:] if words[2] == "--profile" else words[2:]
+        assert rest[0] in ("build", "up", "ps", "cp", "exec")
+        for word in rest:
+            if rest[0] == "cp" and ":" in word:
+                assert word.partition(":")[0] in COMPOSE["services"]
+        if rest[0] == "exec":
+            assert rest[1] in COMPOSE["services"]
+            if rest[2] == "thalweg":
+                cli.parser().parse_args(rest[3:])
+                parsed += 1
+        for scaled in (word for word in rest if re.fullmatch(r"[\w-]+=\d+", word)):
+            assert scaled.partition("=")[0] in COMPOSE["services"]
+    assert parsed == 2
+
+
+def test_compose_is_told_which_file_before_it_is_called():
+    assert COMMANDS.index(["export", "COMPOSE_FILE=deploy/compose.yaml"]) < COMMANDS.index(
+        ["docker", "compose", "build"]
+    )
+    profiles = {profile for each in COMPOSE["services"].values() for profile in each.get("profiles", ())}
+    assert {words[3] for words in COMMANDS if "--profile" in words} == profiles
+
+
+def test_ports_are_told():
+    rows = "\n".join(line for line in PAGE.splitlines() if re.match(r"\| \d", line))
+    assert {int(port) for port in re.findall(r"\b\d{4}\b", rows)} == {port for _, port in PORTS.values()}

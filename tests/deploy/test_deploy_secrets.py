@@ -1,0 +1,124 @@
+"""Secrets of the environment and of addresses are found nowhere: not in runs, logs, databases or messages."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+THALWEG = Path(sys.executable).with_name("thalweg")
+SECRET = "planted-7c1f0a9be2d34586"
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "thalweg",
+    "AWS_SECRET_ACCESS_KEY": f"{SECRET}-aws",
+    "AWS_SESSION_TOKEN": f"{SECRET}-session",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": f"{SECRET}-ray",
+    "PREFECT_SERVER_API_AUTH_STRING": f"thalweg:{SECRET}-prefect",
+    "PREFECT_API_AUTH_STRING": f"thalweg:{SECRET}-prefect",
+    "THALWEG_DASHBOARD_TOKEN": f"{SECRET}-dashboard",
+    "THALWEG_METRICS_TOKEN": f"{SECRET}-metrics",
+    "THALWEG_NOTIFY_URL": f"http://127.0.0.1:9/{SECRET}-hook",
+    "THALWEG_LOG_FORMAT": "json",
+    "THALWEG_LOG_FILE": "events.jsonl",
+}
+EXPERIMENT = {
+    "name": "small",
+    "data": {
+        "store": "twin.zarr",
+        "source": {"kind": "thalweg.flows.twin:twin", "sites": 4, "regions": 2, "years": 3, "seed": 3},
+    },
+    "splits": [
+        {"kind": "temporal", "train": ["2001-01-01", "2001-12-31"], "test": ["2002-01-01", "2002-12-31"]}
+    ],
+    "models": {"lstm": {"kind": "lstm", "hidden": 3}},
+    "training": {"epochs": 1, "steps_per_epoch": 2, "window": 60, "warmup": 30},
+}
+
+
+def run(folder, *words, **environment):
+    """Run `thalweg`, and give its code and what it said."""
+    clean = {
+        name: value for name, value in os.environ.items() if not re.match("THALWEG|PREFECT|RAY|AWS", name)
+    }
+    done = subprocess.run(
+        [THALWEG, *words],
+        cwd=folder,
+        env={**clean, "HOME": str(folder), "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def files_with(secret, folder):
+    """Give the files under a folder that hold a text."""
+    found = []
+    for file in folder.rglob("*"):
+        try:
+            if file.is_file() and not file.is_symlink() and secret.encode() in file.read_bytes():
+                found.append(str(file))
+        except OSError:  # Ray's files come and go
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_leaves_no_secret_in_what_it_writes_and_logs(tmp_path):
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+    over = threading.Event()
+    leaks: set[str] = set()
+    with tempfile.TemporaryDirectory(prefix="s", dir="/tmp", ignore_cleanup_errors=True) as scratch:
+
+        def watch():
+            """Look at Ray's logs while they are there."""
+            while not over.is_set():
+                leaks.update(files_with(SECRET, Path(scratch)))
+                time.sleep(0.5)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            code, said = run(tmp_path, "run", "small.yaml", TMPDIR=scratch, **ENVIRONMENT)
+        finally:
+            over.set()
+            watcher.join()
+    assert code == 0, said
+    assert SECRET not in said
+    assert not leaks
+    assert not files_with(SECRET, tmp_path)
+    assert (tmp_path / "runs/small/lstm--temporal--0--s1/manifest.json").exists()
+    assert list((tmp_path / ".thalweg").rglob("*.db")), "Prefect's database was looked through too"
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "told"),
+    [
+        (("jobs", "--address", f"http://user:{SECRET}@127.0.0.1:9"), {}, "127.0.0.1"),
+        (("jobs",), {"RAY_API_SERVER_ADDRESS": f"http://user:{SECRET}@127.0.0.1:9"}, "127.0.0.1"),
+        (
+            ("data", "log", "s3://bucket/store"),
+            {"AWS_ENDPOINT_URL": f"http://user:{SECRET}@127.0.0.1:9"},
+            "AWS_SECRET_ACCESS_KEY",
+        ),
+    ],
+)
+def test_a_password_in_an_address_is_not_shown(words, environment, told, tmp_path):
+    code, said = run(tmp_path, *words, **environment)
+    assert code in (1, 2)
+    assert told in said
+    assert SECRET not in said
+
+
+def test_the_search_would_find_one(tmp_path):
+    (tmp_path / "log").write_text(f"token={SECRET}-ray")
+    assert files_with(SECRET, tmp_path) == [str(tmp_path / "log")]
