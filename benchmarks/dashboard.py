@@ -44,6 +44,11 @@ FLAGS = (
     "--disable-background-networking",
 )
 LIMIT = 60.0  # s
+OBSERVED = """() => {
+    const plot = document.querySelector('.js-plotly-plot');
+    const line = plot && plot._fullData && plot._fullData.find(trace => trace.name === 'observed');
+    return line ? line.y[10] + line.y[100] : null;
+}"""  # two days of the observed flow that is drawn
 PICKS = 12  # sites looked at one after the other
 
 
@@ -103,22 +108,27 @@ def in_a_browser(port: int, chromium: str, names: list[str]) -> None:
                 row(f"page {name}, {turn}", settled(page, begun))
         page.goto(f"http://127.0.0.1:{port}/site?experiment={names[0]}")
         settled(page, 0.0)
-        row("another site's hydrograph", statistics.median(pick_site(page, number) for number in range(7)))
+        times = [pick_site(page, number) for number in range(7)]
+        row("another site's hydrograph, median", statistics.median(drawn for drawn, _ in times))
+        row("another site, the whole page, median", statistics.median(whole for _, whole in times))
         browser.close()
 
 
-def pick_site(page: Page, number: int) -> float:
-    """Give the seconds from picking a site in the list to its hydrograph."""
+def pick_site(page: Page, number: int) -> tuple[float, float]:
+    """Give the seconds from picking a site in the list to its hydrograph, and to the whole page."""
     site = f"basin_{137 * (number + 1):05d}"
     box = page.get_by_role("combobox", name="Site")
     box.click()
     box.fill(site)
     option = page.get_by_role("option", name=site)
     option.wait_for()
+    before = page.evaluate(OBSERVED)
     begun = time.perf_counter()
     option.click()
+    page.wait_for_function(f"before => ({OBSERVED})() !== before", arg=before, timeout=LIMIT * 1000)
+    drawn = time.perf_counter() - begun
     page.get_by_role("heading", name=site).wait_for(timeout=LIMIT * 1000)
-    return settled(page, begun)
+    return drawn, settled(page, begun)
 
 
 class Session:
@@ -141,12 +151,12 @@ class Session:
     async def __aexit__(self, *exception: object) -> None:
         await self.socket.close()
 
-    async def open(self, page: str, query: str) -> float:
-        """Give the seconds from asking for a page until the server has sent all of it."""
+    async def open(self, page: str, query: str) -> tuple[float, float]:
+        """Give the seconds from asking for a page until its first figure was sent, and all of it."""
         asked = BackMsg()
         asked.rerun_script.query_string = query
         asked.rerun_script.page_name = "" if page == "Overview" else page.lower()
-        begun = time.perf_counter()
+        begun, first = time.perf_counter(), None
         await self.socket.send(asked.SerializeToString())
         while True:
             told = ForwardMsg()
@@ -154,12 +164,15 @@ class Session:
             kind = told.WhichOneof("type")
             if kind == "delta" and told.delta.HasField("new_element"):
                 element = told.delta.new_element
+                if element.HasField("plotly_chart") and first is None:
+                    first = time.perf_counter() - begun
                 if element.HasField("exception"):
                     self.errors.append(f"{page}: {element.exception.message}")
                 elif element.HasField("alert") and element.alert.format == element.alert.ERROR:
                     self.errors.append(f"{page}: {element.alert.body}")
             if kind == "script_finished":
-                return time.perf_counter() - begun
+                whole = time.perf_counter() - begun
+                return first or whole, whole
 
 
 async def alone(port: int, names: list[str], sites: int) -> list[str]:
@@ -167,13 +180,14 @@ async def alone(port: int, names: list[str], sites: int) -> list[str]:
     async with Session(port) as session:
         for page in PAGES:
             for turn, experiment in (("not seen before", names[-1]), ("seen before", names[-1])):
-                row(f"server: page {page}, {turn}", await session.open(page, f"experiment={experiment}"))
+                row(f"server: page {page}, {turn}", (await session.open(page, f"experiment={experiment}"))[1])
         generator = random.Random(0)
         picks = [generator.randrange(sites) for _ in range(PICKS)]
         times = [
             await session.open("Site", f"experiment={names[-1]}&site=basin_{pick:05d}") for pick in picks
         ]
-        row("server: another site's hydrograph, median", statistics.median(times))
+        row("server: another site's hydrograph, median", statistics.median(first for first, _ in times))
+        row("server: another site, the whole page, median", statistics.median(whole for _, whole in times))
         return session.errors
 
 
@@ -183,7 +197,7 @@ async def together(port: int, sessions: int, names: list[str]) -> list[str]:
     async def walk(number: int) -> tuple[list[float], list[str]]:
         async with Session(port) as session:
             query = f"experiment={names[number % len(names)]}"
-            return [await session.open(page, query) for page in PAGES], session.errors
+            return [(await session.open(page, query))[1] for page in PAGES], session.errors
 
     begun = time.perf_counter()
     walked = await asyncio.gather(*(walk(number) for number in range(sessions)))

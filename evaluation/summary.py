@@ -97,7 +97,7 @@ def _runs(table: pd.DataFrame, plan: pd.DataFrame | None) -> dict[str, Any]:
 def _note(table: pd.DataFrame, plan: pd.DataFrame | None, undefined: int) -> str:
     parts = []
     if plan is not None:
-        with_results = plan["run"].isin(table["run"]) if "run" in table.columns else plan["run"].isna()
+        with_results = plan["run"].isin(table["run"].unique()) if "run" in table.columns else plan["run"].isna()
         missing = plan.loc[~with_results, "state"]
         if len(missing):
             states = ", ".join(

@@ -163,9 +163,9 @@ def parser() -> argparse.ArgumentParser:
     _add_runs(added)
     _add_json(added)
 
-    added = command("compare", "compare runs, or whole experiments, on the sites they share")
+    added = command("compare", "compare runs, or the models of an experiment, on the sites they share")
     added.add_argument(
-        "names", nargs="+", metavar="RUN", help="a run, or an experiment's name for all of its runs"
+        "names", nargs="+", metavar="RUN", help="two runs or more, or one experiment for its models"
     )
     added.add_argument("--metric", default="nse", help="see `thalweg list metrics` (default: nse)")
     added.add_argument(
@@ -231,7 +231,7 @@ def _whole(text: str, least: int = 0) -> int:
 
 def _runs(text: str) -> Path:
     """Give the folder of all runs; of those in an object store it is a copy."""
-    if "://" not in text:
+    if "://" not in text and not text.startswith("s3:"):
         return Path(text)
     from thalweg.storage.run_sharing import opened
 

@@ -1,4 +1,4 @@
-"""`thalweg compare`: runs, models or whole experiments on the sites they share."""
+"""`thalweg compare`: runs, or the models of an experiment, on the sites they share."""
 
 from __future__ import annotations
 

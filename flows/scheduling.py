@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from thalweg.flows.ingestion import options_of, read_spec
+from thalweg.flows.job_address import shown
 from thalweg.flows.prefect_settings import HOME, prefect_settings
 from thalweg.flows.server import Server, ServerError, server
 from thalweg.storage.errors import InputError
@@ -180,4 +181,4 @@ async def first_planned(client: PrefectClient, deployment: UUID, url: str, log: 
         if runs and runs[0].expected_start_time is not None:
             return runs[0].expected_start_time
         await asyncio.sleep(0.5)
-    raise ServerError(f"the Prefect server at {url} plans no runs; see {log}")
+    raise ServerError(f"the Prefect server at {shown(url)} plans no runs; see {log}")

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from thalweg.flows.job_address import shown
+
 WAIT_SECONDS = 120.0  # a cold start took up to 20 s on two busy cores
 STOP_SECONDS = 10.0
 
@@ -70,7 +72,7 @@ class Server:
                 )
             if time.monotonic() > deadline:
                 where = f"; see {self.log}" if self.process else " (from PREFECT_API_URL)"
-                raise ServerError(f"the Prefect server at {self.url} does not answer{where}")
+                raise ServerError(f"the Prefect server at {shown(self.url)} does not answer{where}")
             time.sleep(0.1)
 
 

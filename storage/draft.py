@@ -65,7 +65,7 @@ class Draft:
             raw.create_branch(draft.branch, draft.base)
         except icechunk.IcechunkError:
             # made by another process, or by this one when the answer of an object store got lost
-            if raw.lookup_branch(draft.branch) != draft.base:
+            if draft.branch not in raw.list_branches() or raw.lookup_branch(draft.branch) != draft.base:
                 raise
         return draft
 

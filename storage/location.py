@@ -38,9 +38,10 @@ class Location:
         if isinstance(place, Location):
             return place
         text = str(place)
-        if "://" in text and not text.startswith(SCHEME):
+        if ("://" in text or text.startswith("s3:")) and not text.startswith(SCHEME):
             raise InputError(f"{text}: stores and runs are in folders or at s3://bucket/prefix")
-        location = cls(text.rstrip("/") if text.startswith(SCHEME) else text)
+        remote = text.startswith(SCHEME)
+        location = cls(SCHEME + text.removeprefix(SCHEME).rstrip("/") if remote else text)
         if location.remote and not all(location.bucket_and_prefix):
             raise InputError(f"{text}: a bucket and a prefix are needed, such as s3://bucket/data/caravan")
         return location

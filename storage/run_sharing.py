@@ -54,7 +54,7 @@ def opened(place: Path | str) -> Path:
     InputError
         When the place is neither.
     """
-    if "://" not in str(place):
+    if "://" not in str(place) and not str(place).startswith("s3:"):
         return Path(place)
     location = Location.of(str(place))
     address = endpoint()

@@ -134,6 +134,8 @@ def _prefect(settings: Settings, tokens: Mapping[str, str]) -> Service:
         "PREFECT_API_DATABASE_CONNECTION_URL": os.environ.get(
             "PREFECT_API_DATABASE_CONNECTION_URL", f"sqlite+aiosqlite:///{database}"
         ),
+        # kept over a server that is killed: a run that holds a lease would be ended, a limit stay taken
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_UI_API_URL": settings.api,
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     }
@@ -222,6 +224,9 @@ def _own_command(*words: str) -> list[str]:
 def refuse_busy_ports(settings: Settings, wanted: Sequence[Service]) -> None:
     """Raise :class:`InputError` with a line for every port that another program has."""
     from thalweg.flows.services.processes import listener
+
+    if not port_is_free(settings.host, 0):
+        raise InputError(f"THALWEG_HOST={settings.host}: is no address of this machine")
 
     problems = []
     for service in wanted:

@@ -68,19 +68,19 @@ def down(options: Namespace) -> int:
     if state is None:
         print(f"{settings.home}: nothing was started here")
         return DONE
-    was_up = state.process.alive()
+    was_up, left = state.process.alive(), _left(state)
     if was_up:
         state.process.send(15)
         if not gone([state.process], DOWN_SECONDS):
             state.process.send(9)
             gone([state.process], DOWN_SECONDS)
     supervisor.sweep(settings.home)
-    print("down" if was_up else "was down; ended what was left" if _left(state) else "was down")
+    print("down" if was_up else "was down; ended what was left" if left else "was down")
     return DONE
 
 
 def _left(state: State) -> bool:
-    return any(service.process is not None for service in state.services)
+    return any(service.process is not None and service.process.alive() for service in state.services)
 
 
 def status(options: Namespace) -> int:

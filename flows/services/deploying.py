@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+import time
 from argparse import Namespace
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from thalweg.flows.scheduling import deployment_name, first_planned
@@ -18,9 +22,12 @@ from thalweg.flows.services.settings import WORK_POOL
 from thalweg.storage.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
     from prefect.schedules import Schedule
 
 FLOW = "thalweg"
+UNDER_WAY = ("PENDING", "RUNNING", "CANCELLING")
+LOOK_SECONDS = 2.0
 
 
 def deploy(kind: str, options: Namespace, timing: Schedule | None) -> dict[str, Any]:
@@ -28,11 +35,15 @@ def deploy(kind: str, options: Namespace, timing: Schedule | None) -> dict[str, 
 
     Raises
     ------
+    InputError
+        When the work pool's name is none.
     UnavailableError
         When the server does not answer, or plans nothing.
     """
     name = f"{kind}-{deployment_name(options.spec)}"
     pool = options.work_pool or os.environ.get("THALWEG_WORK_POOL", WORK_POOL)
+    if bad := sorted(set(pool) & set("/%&<>")):
+        raise InputError(f"--work-pool {pool}: a name has no {' '.join(bad)} in it")
     return asyncio.run(_deploy(name, pool, parameters(kind, options), timing))
 
 
@@ -92,8 +103,12 @@ def words(made: dict[str, Any]) -> str:
     )
 
 
-def remove(spec: Path, kind: str) -> str:
-    """Delete the deployment of a file, and give its name.
+def remove(spec: Path, kinds: Sequence[str]) -> list[str]:
+    """Delete the deployments of a file, and give their names; runs that are under way are waited for.
+
+    Parameters
+    ----------
+    kinds : of which it may be.
 
     Raises
     ------
@@ -103,10 +118,41 @@ def remove(spec: Path, kind: str) -> str:
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
-    name = f"{FLOW}/{kind}-{deployment_name(spec)}"
+    names = [f"{FLOW}/{kind}-{deployment_name(spec)}" for kind in kinds]
+    removed = []
     with get_client(sync_client=True) as client:
-        try:
-            client.delete_deployment(client.read_deployment_by_name(name).id)
-        except ObjectNotFound:
-            raise InputError(f"{spec}: has no schedule {name} on this server") from None
-    return name
+        for name in names:
+            with suppress(ObjectNotFound):
+                deployment = client.read_deployment_by_name(name).id
+                client.pause_deployment(deployment)
+                _let_end(client, deployment, name)
+                client.delete_deployment(deployment)
+                removed.append(name)
+    if not removed:
+        raise InputError(f"{spec}: has no schedule {' or '.join(names)} on this server")
+    return removed
+
+
+def _let_end(client: SyncPrefectClient, deployment: UUID, name: str) -> None:
+    """Wait for runs that are under way: Prefect can note no end of one whose deployment is gone."""
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    from thalweg.flows.scheduled import forget_missed
+
+    under_way = FlowRunFilter.model_validate(
+        {"deployment_id": {"any_": [deployment]}, "state": {"type": {"any_": list(UNDER_WAY)}}}
+    )
+    told = False
+    while True:
+        forget_missed(str(deployment))
+        runs = client.read_flow_runs(flow_run_filter=under_way, limit=1)
+        if not runs:
+            return
+        if not told:
+            print(
+                f"{name}: nothing more is planned; waiting for {runs[0].name} ({runs[0].id}) to end",
+                file=sys.stderr,
+                flush=True,
+            )
+        told = True
+        time.sleep(LOOK_SECONDS)

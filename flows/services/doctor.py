@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from thalweg.flows.console import console, print_json, table
+from thalweg.flows.job_address import shown
 from thalweg.flows.services import machine_checks, server_checks
 from thalweg.flows.services.finding import Finding
 
@@ -31,7 +32,9 @@ CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
 
 def doctor(options: Namespace) -> int:
     """Run all checks and print them; 1 when one is an error."""
-    findings = [finding for check in CHECKS for finding in _safely(check)]
+    findings = [
+        replace(finding, found=shown(finding.found)) for check in CHECKS for finding in _safely(check)
+    ]
     if options.json:
         print_json([asdict(each) for each in findings])
     else:

@@ -2,8 +2,9 @@
 
 A run sends heartbeats. One that is said to run but has sent none for :data:`SILENT_SECONDS` is marked as
 crashed, and one that crashed is put back on the schedule: it goes on from what is done. After
-:data:`ATTEMPTS` attempts it fails for good. Prefect's automations could do the first half, but what they do
-sets off no other one.
+:data:`ATTEMPTS` attempts it fails for good. One that a worker took and did not begin, since it was killed
+just then, is put back too. Prefect's automations could do the first half, but what they do sets off no other
+one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ LOOK_SECONDS = 15.0
 MOST = 200  # that the server gives at once
 AGE = timedelta(days=7)  # crashed runs that are older are nobody's any more
 RESUMED = "was killed; goes on from what is done"
+NOT_BEGUN = "was taken by a worker that did not begin it"
 
 
 class Keeper:
@@ -53,8 +55,12 @@ class Keeper:
         """
         done = []
         try:
-            runs = self._runs()
+            runs = self._runs(["RUNNING", "CRASHED"], "start_time")
+            taken = self._runs(["PENDING"], "expected_start_time")
             self.heard = self.heard or self.clock()
+            for run in taken:
+                if run["deployment_id"] and self._silent(run):
+                    done += self._set(run, "SCHEDULED", "AwaitingRetry", NOT_BEGUN)
             for run in runs:
                 if run["state_type"] == "RUNNING" and self._silent(run):
                     done += self._set(run, "CRASHED", "Crashed", "nothing heard of it")
@@ -86,15 +92,15 @@ class Keeper:
         last = max([*beats, _time(run["state"]["timestamp"]), self.heard])
         return (self.clock() - last).total_seconds() > SILENT_SECONDS
 
-    def _runs(self) -> list[dict[str, Any]]:
+    def _runs(self, states: list[str], since: str) -> list[dict[str, Any]]:
         wanted = {
             "flow_runs": {
                 "operator": "and_",
                 "tags": {"all_": [TAG]},
-                "state": {"type": {"any_": ["RUNNING", "CRASHED"]}},
-                "start_time": {"after_": (self.clock() - AGE).isoformat()},
+                "state": {"type": {"any_": states}},
+                since: {"after_": (self.clock() - AGE).isoformat()},
             },
-            "sort": "START_TIME_DESC",
+            "sort": f"{since.upper()}_DESC",
             "limit": MOST,
         }
         return list(self._ask("flow_runs/filter", wanted))

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -62,12 +63,11 @@ def collect(runs: Path) -> list[Metric]:
     """Look at everything; what cannot be read is left out, and counted."""
     made: list[Metric] = []
     failures = Metric("collect_failures", "parts of these metrics that could not be read")
-    if run_sharing.mirror_of(runs) is not None:
-        run_sharing.pull(runs)
-    found = find_runs(runs)
+    found = cache(lambda: find_runs(runs))
     parts: dict[str, Callable[[], list[Metric]]] = {
-        "runs": lambda: of_runs(found),
-        "stores": lambda: of_stores(found),
+        "pull": lambda: _pull(runs),
+        "runs": lambda: of_runs(found()),
+        "stores": lambda: of_stores(found()),
         "services": of_services,
         "flows": of_flows,
         "drift": lambda: of_drift(runs),
@@ -79,6 +79,12 @@ def collect(runs: Path) -> list[Metric]:
         except Exception:
             failures.add(1, part=name)
     return [*made, failures]
+
+
+def _pull(runs: Path) -> list[Metric]:
+    """Take what changed in an object store; what is here already is told where it does not answer."""
+    run_sharing.pull(runs)
+    return []
 
 
 def of_runs(runs: Iterable[Run]) -> list[Metric]:
@@ -144,12 +150,13 @@ def of_services() -> list[Metric]:
 
 def of_flows() -> list[Metric]:
     """Give the flow runs of the last day by state, as the Prefect server counts them."""
-    made = Metric("flow_runs", "scheduled flow runs that began in the last 24 hours, by state")
+    made = Metric("flow_runs", "flow runs that were due in the last 24 hours, by state")
     api = os.environ.get("PREFECT_API_URL")
     if not api:
         return []
-    after = (datetime.now(UTC) - DAY).isoformat()
-    wanted = {"flow_runs": {"start_time": {"after_": after}}, "limit": 200}
+    now = datetime.now(UTC)  # runs that are planned for later have a start, too
+    begun = {"after_": (now - DAY).isoformat(), "before_": now.isoformat()}
+    wanted = {"flow_runs": {"start_time": begun}, "limit": 200}
     counts: Counter[str] = Counter()
     for offset in range(0, 2000, 200):
         content = {**wanted, "offset": offset}
@@ -169,16 +176,20 @@ def _prefect_headers() -> dict[str, str]:
 
 def of_drift(runs: Path) -> list[Metric]:
     """Give what nightly chains found of their models, from the records that they keep beside the runs."""
-    statistic = Metric("drift_statistic", "share of sites whose errors grew, at the last look")
+    statistic = Metric(
+        "drift_statistic", "errors of the newest days over those of its test, at the last look"
+    )
+    limit = Metric("drift_limit", "above which it is an alarm, at the last look")
     drifting = Metric("drift", "whether a model drifts, at the last look")
     looked = Metric("drift_looked_timestamp_seconds", "when it was looked at")
     for file in sorted(runs.glob("*/nightly.json")):
         for row in json.loads(file.read_text(encoding="utf-8"))["looks"][-1:]:
             labels = {"chain": file.parent.name, "run": str(row["run"])}
-            statistic.add(row["share"], **labels)
+            statistic.add(row["ratio"], **labels)
+            limit.add(row["limit"], **labels)
             drifting.add(row["drift"], **labels)
             looked.add(datetime.fromisoformat(row["at"]).timestamp(), **labels)
-    return [statistic, drifting, looked]
+    return [statistic, limit, drifting, looked]
 
 
 class Collector:

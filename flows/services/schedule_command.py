@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from thalweg.storage import run_sharing
 from thalweg.storage.errors import InputError
 
 DONE = 0
+KINDS = ("ingest", "experiment", "nightly")
 
 
 def schedule(options: Namespace) -> int:
@@ -32,23 +33,35 @@ def schedule(options: Namespace) -> int:
         raise InputError('--cron is missing: write five fields, such as "0 3 * * *"')
     if options.time_limit <= 0:
         raise InputError(f"--time-limit {options.time_limit:g}: must be more than 0 hours")
+    if options.remove:
+        return _remove(options)
     kind = kind_of(options.spec, ingest=options.ingest)
     with known_server() as there:  # before Prefect is imported, which reads the environment once
-        timing = None if options.remove else make_schedule(options.cron, options.timezone)
-        if options.remove and not there:
-            raise InputError("--remove: there is no Prefect server: start it with `thalweg up`")
+        timing = make_schedule(options.cron, options.timezone)
         if there and not options.here:
             from thalweg.flows.services import deploying
 
-            if options.remove:
-                print(f"deleted {deploying.remove(options.spec, kind)}")
-                return DONE
             made = deploying.deploy(kind, options, timing)
             print_json(made) if options.json else print(deploying.words(made))
             return DONE
         if kind == "ingest":
             return serve(options.spec, options.cron, options.timezone)
         return serve(options.spec, options.cron, options.timezone, work=parameters(kind, options))
+
+
+def _remove(options: Namespace) -> int:
+    """Delete the deployment of a file, which need not be there any more, nor be right."""
+    try:
+        kinds: Sequence[str] = (kind_of(options.spec, ingest=options.ingest),)
+    except InputError:
+        kinds = KINDS
+    with known_server() as there:
+        if not there:
+            raise InputError("--remove: there is no Prefect server: start it with `thalweg up`")
+        from thalweg.flows.services import deploying
+
+        print(f"deleted {', '.join(deploying.remove(options.spec, kinds))}")
+    return DONE
 
 
 def parameters(kind: str, options: Namespace) -> dict[str, Any]:

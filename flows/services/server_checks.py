@@ -55,6 +55,10 @@ def ports() -> Iterable[Finding]:
     if state is not None and state.process.alive():
         yield Finding("ports", "ok", "`thalweg up` has them")
         return
+    if state is not None and any(row["pid"] for row in state.current()["services"]):
+        found = "what an earlier `thalweg up` started still has them, and its supervisor has gone"
+        yield Finding("ports", "warning", found, "`thalweg up` ends it and starts anew")
+        return
     for name, (variable, _) in PORTS.items():
         port = settings.ports[name]
         if not port_is_free(settings.host, port):

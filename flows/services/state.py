@@ -73,6 +73,8 @@ class State:
         for service in self.services:
             alive = service.process is not None and service.process.alive()
             state = service.state if up else ("orphaned" if alive else "stopped")
+            if up and service.process is not None and not alive:
+                state = "restarting"  # the supervisor sees it within a second, or cannot write it down
             row = {key: value for key, value in asdict(service).items() if key != "process"}
             pid = service.process.pid if alive and service.process else None
             held = memory(family(pid)) if pid else None

@@ -28,6 +28,8 @@ from thalweg.flows.services.processes import Process
 from thalweg.flows.services.settings import Settings, read
 from thalweg.flows.services.state import ServiceState, State, mark_of, now, read_state
 from thalweg.flows.services.tokens import make_tokens
+from thalweg.storage.atomic import out_of_room
+from thalweg.storage.errors import InputError
 
 TICK_SECONDS = 0.5
 STARTING_SECONDS, LOOK_SECONDS = 1.0, 10.0  # between looks at the health
@@ -59,6 +61,16 @@ def only_supervisor(home: Path) -> Iterator[None]:
         except OSError:
             raise AlreadyUpError(f"{home}: is up already") from None
         yield
+
+
+@contextmanager
+def over_full_disk() -> Iterator[None]:
+    """Go on where nothing can be written: services that run need not end for it."""
+    try:
+        yield
+    except (OSError, InputError) as error:
+        if not out_of_room(error):
+            raise
 
 
 class Keeper:
@@ -139,7 +151,8 @@ class Keeper:
 
     def _again(self, reason: str) -> None:
         """Have it started again after a pause."""
-        print(f"{now()} {self.service.name}: {reason}; again in {self.pause:.0f} s", flush=True)
+        with over_full_disk():
+            print(f"{now()} {self.service.name}: {reason}; again in {self.pause:.0f} s", flush=True)
         self.end(STOP_SECONDS)
         self.state.turn("restarting", reason)
         self.state.restarts += 1
@@ -191,9 +204,11 @@ class Supervisor:
                 healthy = {each.state.name for each in self.keepers if each.state.state == "healthy"}
                 for keeper in self.keepers:
                     if not self.stopping:
-                        keeper.tick(healthy)
-                self._prepare(healthy)
-                self.state.write(self.settings.home)
+                        with over_full_disk():
+                            keeper.tick(healthy)
+                with over_full_disk():
+                    self._prepare(healthy)
+                    self.state.write(self.settings.home)
                 time.sleep(TICK_SECONDS)
         finally:
             self.end()
@@ -218,7 +233,8 @@ class Supervisor:
         for keeper in sorted(self.keepers, key=lambda each: each.service.name == "prefect"):
             keeper.end(STOP_SECONDS)
             keeper.state.turn("stopped")
-            self.state.write(self.settings.home)
+            with over_full_disk():
+                self.state.write(self.settings.home)
         sweep(self.settings.home)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from thalweg.storage.errors import InputError
@@ -23,17 +24,19 @@ def make_tokens(home: Path) -> dict[str, str]:
     Raises
     ------
     InputError
-        When others may read one that is there.
+        When others may read one that is there, or nothing can be written.
     """
     folder = home / "tokens"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for name in NAMES:
-        try:
-            descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            continue
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(secrets.token_hex(32))
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in NAMES:
+            with suppress(FileExistsError):
+                descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "w") as stream:
+                    stream.write(secrets.token_hex(32))
+    except OSError as error:
+        reason = f"cannot be written to: {error.strerror}"
+        raise InputError(f"{folder}: {reason}; THALWEG_SERVICES names another place") from None
     return {name: read_token(home, name) for name in NAMES}
 
 

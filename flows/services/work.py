@@ -21,6 +21,8 @@ from thalweg.flows.job_details import Job, UnknownJobError
 from thalweg.flows.jobs import ADDRESS, Jobs
 from thalweg.flows.scheduled import follow_parent, forget_missed
 from thalweg.flows.services.keeper import ATTEMPTS
+from thalweg.flows.services.reader import outlive_reader
+from thalweg.flows.services.settings import read
 from thalweg.storage import run_sharing
 from thalweg.storage.errors import InputError, UnavailableError
 from thalweg.storage.ingest.failures import may_pass
@@ -102,6 +104,7 @@ def scheduled_work(
     """
     follow_parent()
     worker.enter(directory)
+    outlive_reader(read().home / "logs" / "worker.log")
     if (runtime.flow_run.run_count or 1) > ATTEMPTS:
         raise WorkFailedError(f"{spec}: was killed {ATTEMPTS} times; look why before it is started again")
     forget_missed(runtime.deployment.id)
@@ -248,7 +251,6 @@ def _keep_results(runs: Path, name: str) -> None:
     from prefect.artifacts import create_link_artifact, create_table_artifact
 
     from thalweg.flows.report import skill_rows, skill_table
-    from thalweg.flows.services.settings import read
     from thalweg.storage.results import find_runs
 
     key = name.lower().replace("_", "-").replace(".", "-")

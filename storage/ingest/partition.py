@@ -196,9 +196,32 @@ def _read(
             values = _canonical(block[name].transpose("site", "time").values)
             arrays[name][into, begin : end + 1] = np.nan
             arrays[name][into, place : place + values.shape[1]] = values[keep]
+    if old is not None:
+        problems = [_held_back(problem, old, arrays, rows, days) for problem in problems]
     variables = {name: (("site", "time"), values, attributes[name]) for name, values in arrays.items()}
     coordinates = {"site": np.array(partition.sites, dtype=object), "time": days}
     return xr.Dataset(variables, coordinates), problems
+
+
+def _held_back(
+    problem: dict[str, Any],
+    old: xr.Dataset,
+    arrays: Mapping[str, NDArray[np.float32]],
+    rows: pd.Index,
+    days: pd.DatetimeIndex,
+) -> dict[str, Any]:
+    """Leave the last day of a file that may be cut off as it was in the store, and say so.
+
+    A number that was cut off looks like any other. A site that is new is taken as it is: files that nobody
+    goes on with may well have no end of the last line.
+    """
+    if problem["check"] != "unfinished" or problem["site"] not in _known(old):
+        return problem
+    row = int(rows.get_indexer(pd.Index([problem["site"]]))[0])
+    day = int(days.get_indexer(pd.DatetimeIndex([problem["first_day"]]))[0])
+    for name, values in arrays.items():
+        values[row, day] = old[name].transpose("site", "time").values[row, day] if name in old else np.nan
+    return {**problem, "message": f"{problem['message']}; the day is taken when the file goes on"}
 
 
 def described(static: xr.Dataset, found: xr.Dataset, sites: tuple[str, ...]) -> xr.Dataset:

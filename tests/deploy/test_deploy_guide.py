@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 
 from deploy_files import COMPOSE, ROOT, manifests, pods
 
@@ -67,18 +68,50 @@ def test_compose_commands_name_services_and_commands_of_ours():
         if words[:2] != ["docker", "compose"]:
             continue
         rest = words[4:] if words[2] == "--profile" else words[2:]
-        assert rest[0] in ("build", "up", "ps", "cp", "exec")
+        assert rest[0] in ("build", "up", "ps", "cp", "exec", "run")
         for word in rest:
             if rest[0] == "cp" and ":" in word:
                 assert word.partition(":")[0] in COMPOSE["services"]
-        if rest[0] == "exec":
-            assert rest[1] in COMPOSE["services"]
-            if rest[2] == "thalweg":
-                cli.parser().parse_args(rest[3:])
+        if rest[0] in ("exec", "run"):
+            service, command = [word for word in rest[1:] if not word.startswith("-")][:2]
+            assert service in COMPOSE["services"]
+            if command == "thalweg":
+                cli.parser().parse_args(rest[rest.index(command) + 1 :])
                 parsed += 1
         for scaled in (word for word in rest if re.fullmatch(r"[\w-]+=\d+", word)):
             assert scaled.partition("=")[0] in COMPOSE["services"]
     assert parsed == 2
+
+
+def test_what_is_unpacked_belongs_to_who_goes_on_with_it(tmp_path):
+    """The two commands of the guide for runs, as `docker compose` would have them done in a container."""
+    packing, unpacking = (words for words in COMMANDS if "tar" in words)
+    kept = tmp_path / "kept" / "runs" / "small"
+    kept.mkdir(parents=True)
+    (kept / "status.json").write_text("{}")
+    (tmp_path / "fresh").mkdir()
+    for words, place, sign in ((packing, "kept", ">"), (unpacking, "fresh", "<")):
+        assert "cp" not in words
+        assert "-T" in words  # a terminal would change what goes through
+        command = [word.replace("/workspace", place) for word in words[words.index("tar") :]]
+        assert command[-2] == sign
+        subprocess.run(
+            shlex.join(command[:-2]) + f" {sign} {command[-1]}", shell=True, cwd=tmp_path, check=True
+        )
+    assert (tmp_path / "fresh" / "runs" / "small" / "status.json").read_text() == "{}"
+
+
+def test_namespaces_that_policies_name_are_told():
+    named = {
+        peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+        for manifest in manifests()
+        if manifest["kind"] == "NetworkPolicy"
+        for rule in manifest["spec"].get("ingress", ())
+        for peer in rule["from"]
+        if "namespaceSelector" in peer
+    }
+    assert len(named) == 3
+    assert all(f"`{name}`" in PAGE for name in named)
 
 
 def test_compose_is_told_which_file_before_it_is_called():

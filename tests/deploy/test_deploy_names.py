@@ -16,7 +16,11 @@ from thalweg.flows.services.settings import FOREIGN_VARIABLES, HEALTH_PATHS, POR
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray's command line
 
-FILES = [file for file in sorted(DEPLOY.rglob("*")) if file.is_file() and file.name not in (".env",)]
+FILES = [
+    file
+    for file in sorted(DEPLOY.rglob("*"))
+    if file.is_file() and file.name != ".env" and file.parent.name != "__pycache__"
+]
 TEXT = {str(file.relative_to(DEPLOY)): without_comments(file.read_text()) for file in FILES}
 SBATCH = TEXT["slurm/thalweg.sbatch"].replace("\\\n", " ")
 

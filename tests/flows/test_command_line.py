@@ -192,5 +192,5 @@ def test_a_process_of_the_working_directory(content, write, folder, capsys, monk
 
 
 def test_errors_are_input_errors_or_failures():
-    assert cli._tell(InputError("a: b")) == cli.BAD_INPUT
-    assert cli._tell(ValueError("a")) == cli.FAILED
+    assert cli._tell(InputError("a: b"), None) == cli.BAD_INPUT
+    assert cli._tell(ValueError("a"), None) == cli.FAILED

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,15 +10,20 @@ import sys
 import time
 from argparse import Namespace
 from contextlib import closing
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
+from uuid import UUID
 
 import httpx
 import pytest
 import yaml
 
-from thalweg.flows.services import schedule_command, settings
+from thalweg.flows.prefect_settings import prefect_settings
+from thalweg.flows.services import deploying, schedule_command, settings
 from thalweg.flows.services.state import mark_of, read_state
 from thalweg.flows.services.tokens import authorization, read_token
 from thalweg.storage.errors import InputError, UnavailableError
@@ -81,13 +87,35 @@ def test_what_the_command_refuses(write, folder):
         schedule_command.schedule(Namespace(**{**vars(options), "remove": True}))
 
 
+def test_a_schedule_outlives_its_file_and_can_be_removed(write, folder, prefect_server, monkeypatch, capsys):
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server.url)
+    spec = write({"store": "a.zarr", "source": SOURCE}, "rivers.yaml")
+    given = {"ingest": False, "force": False, "here": False, "timezone": "UTC", "json": False}
+    given |= {"spec": spec, "time_limit": 1.0, "runs": Path("runs"), "remove": False, "work_pool": None}
+    options = Namespace(**given, cron="0 3 * * *")
+    with pytest.raises(InputError, match=r"--work-pool a/b: a name has no / in it"):
+        schedule_command.schedule(Namespace(**{**vars(options), "work_pool": "a/b"}))
+
+    async def planned(*arguments):  # the server of tests plans nothing
+        return datetime(2026, 1, 1, 3, tzinfo=UTC)
+
+    monkeypatch.setattr(deploying, "first_planned", planned)
+    with prefect_settings(prefect_server, folder):
+        schedule_command.schedule(options)
+        spec.unlink()
+        remove = Namespace(**{**vars(options), "cron": None, "remove": True})
+        schedule_command.schedule(remove)
+        assert re.search(r"deleted thalweg/ingest-rivers-\w{8}\n$", capsys.readouterr().out)
+        with pytest.raises(InputError, match=r"has no schedule thalweg/ingest-.* or .* or "):
+            schedule_command.schedule(remove)
+
+
 def test_a_look_that_was_taken_is_not_taken_again(folder, prefect_server, monkeypatch):
     """A result with a key that names all it depends on is kept, for other runs and other processes too."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server.url)
     monkeypatch.setenv("PREFECT_LOCAL_STORAGE_PATH", str(folder / "results"))
     from prefect import flow
 
-    from thalweg.flows.prefect_settings import prefect_settings
     from thalweg.flows.services.work import guarded
 
     calls = []
@@ -106,6 +134,43 @@ def test_a_look_that_was_taken_is_not_taken_again(folder, prefect_server, monkey
         assert len(calls) == 1
         night(f"{key}-other")
         assert len(calls) == 2
+
+
+async def planned(*_):
+    """Instead of the server's scheduler, which those of tests have not."""
+    return datetime.now(UTC)
+
+
+def test_remove_waits_for_a_run_that_is_under_way(write, folder, prefect_server, monkeypatch):
+    """Without its deployment Prefect could note no end of it: it would be said to run for ever."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server.url)
+    monkeypatch.setattr(deploying, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(deploying, "first_planned", planned)
+    from prefect import get_client
+    from prefect.states import Completed, Pending, Running
+
+    from thalweg.flows.scheduling import make_schedule
+
+    given = {"force": False, "time_limit": 1.0, "work_pool": None, "runs": Path("runs")}
+    spec = write({"store": "a.zarr", "source": SOURCE}, "rivers.yaml")
+    removed = []
+    with prefect_settings(prefect_server, folder), get_client(sync_client=True) as client:
+        made = deploying.deploy("ingest", Namespace(spec=spec, **given), make_schedule("0 3 * * *", "UTC"))
+        run = client.create_flow_run_from_deployment(UUID(made["id"]))
+        for state in (Pending(), Running()):
+            client.set_flow_run_state(run.id, state)
+        context = copy_context()
+        remove = partial(context.run, lambda: removed.extend(deploying.remove(spec, ["ingest"])))
+        removing = Thread(target=remove)
+        removing.start()
+        removing.join(2.0)
+        assert removing.is_alive()
+        client.set_flow_run_state(run.id, Completed())
+        removing.join(60.0)
+        assert removed == [made["deployment"]]
+        assert client.read_flow_run(run.id).state.is_completed()
+        with pytest.raises(InputError, match="has no schedule"):
+            deploying.remove(spec, ["ingest"])
 
 
 def free_port():

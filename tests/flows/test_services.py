@@ -1,5 +1,6 @@
 """`thalweg up`, `down`, `status`: what is started is looked after, found again, and ended."""
 
+import errno
 import json
 import os
 import signal
@@ -18,11 +19,11 @@ import pytest
 
 from thalweg.flows import cli
 from thalweg.flows.services import keeper, metrics, processes, settings, supervisor, tokens
-from thalweg.flows.services.catalogue import Service, services
+from thalweg.flows.services.catalogue import Service, refuse_busy_ports, services
 from thalweg.flows.services.health import UnhealthyError, web
 from thalweg.flows.services.processes import Process
-from thalweg.flows.services.state import read_state
-from thalweg.storage.errors import InputError
+from thalweg.flows.services.state import ServiceState, State, read_state
+from thalweg.storage.errors import InputError, UnavailableError
 
 PATIENCE = 90.0
 ONLY_METRICS = ["prefect", "worker", "ray", "dashboard"]
@@ -105,6 +106,14 @@ def test_tokens_are_for_their_owner_alone(tmp_path):
     tokens.token_file(tmp_path, "ray").chmod(0o644)
     with pytest.raises(InputError, match="others may read it: chmod 600"):
         tokens.make_tokens(tmp_path)
+    with pytest.raises(InputError, match=r"tokens: cannot be written to: .*THALWEG_SERVICES names another"):
+        tokens.make_tokens(Path("/proc/nothing"))
+
+
+def test_an_address_of_another_machine_is_no_busy_port(tmp_path):
+    elsewhere = settings.read({"THALWEG_HOST": "192.0.2.77"}, tmp_path)
+    with pytest.raises(InputError, match=r"^THALWEG_HOST=192\.0\.2\.77: is no address of this machine$"):
+        refuse_busy_ports(elsewhere, services(elsewhere, tokens.make_tokens(tmp_path), {}))
 
 
 def test_every_server_that_others_reach_wants_a_token(tmp_path):
@@ -226,6 +235,48 @@ def test_a_service_that_does_not_answer_is_started_again(folder):
         kept.end(5.0)
 
 
+def test_what_has_ended_is_not_called_healthy(folder):
+    """Neither before the supervisor has seen it, nor while it cannot write it down."""
+    me = Process.of(os.getpid())
+    found = [ServiceState("metrics", "healthy", process=Process(me.pid, me.started - 1))]
+    now = State(me, "2026-01-01T00:00:00+00:00", {}, found).current()
+    assert (now["up"], now["healthy"], now["services"][0]["state"]) == (True, False, "restarting")
+
+
+def test_services_go_on_over_a_full_disk(folder, monkeypatch):
+    """Neither the state nor a log can be written for a while; what runs is left alone, then it is told."""
+    wrote = State.write
+    writes = []
+
+    def write(state, home):
+        writes.append([each.process for each in state.services])
+        if len(writes) < 4:
+            raise InputError(f"{home}: no room left") from OSError(errno.ENOSPC, "No space left on device")
+        wrote(state, home)
+        if len(writes) == 5:
+            supervised.stopping = True
+
+    monkeypatch.setattr(State, "write", write)
+    monkeypatch.setattr(supervisor, "TICK_SECONDS", 0.05)
+    place = settings.read({}, folder / "services")
+    supervised = supervisor.Supervisor(place, [Service("fake", ["sleep", "600"], {}, lambda: None)])
+    full = supervisor.Keeper(Service("full", ["sleep", "600"], {}, lambda: None), place)
+    full.log = Path("/dev/full")
+    supervised.keepers.append(full)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        supervised.run()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert len(writes) >= 5
+    assert writes[0][0] is not None
+    assert writes[4] == writes[0]
+    assert full.popen is None
+    with pytest.raises(PermissionError), supervisor.over_full_disk():
+        raise PermissionError(13, "denied")
+
+
 def _tick_until(kept, state):
     deadline = time.monotonic() + 30
     while kept.state.state != state:
@@ -278,6 +329,16 @@ def test_up_and_down(lab):
     assert not status()["up"]
     code, said, _ = run("down")
     assert (code, said) == (0, "was down\n")
+
+    assert run("up", *without)[0] == 0
+    os.kill(status()["pid"], signal.SIGKILL)
+    until(lambda: not status()["up"])
+    found = [each for each in json.loads(run("doctor", "--json")[1]) if each["check"] == "ports"]
+    assert [(each["level"], each["advice"]) for each in found] == [
+        ("warning", "`thalweg up` ends it and starts anew")
+    ]
+    assert run("down")[:2] == (0, "was down; ended what was left\n")
+    assert run("down")[:2] == (0, "was down\n")
 
 
 class Prefect(BaseHTTPRequestHandler):
@@ -333,6 +394,7 @@ def test_runs_that_were_killed_go_on():
         flow_run("crashed", "CRASHED", 2),
         flow_run("hopeless", "CRASHED", keeper.ATTEMPTS),
         flow_run("by-hand", "CRASHED", 1, None),
+        flow_run("taken", "PENDING", 0),
     ]
     Prefect.runs, Prefect.beats = {each["id"]: each for each in given}, {}
     server = ThreadingHTTPServer(("127.0.0.1", 0), Prefect)
@@ -345,14 +407,15 @@ def test_runs_that_were_killed_go_on():
     kept.look()
     assert states() == {
         **{"silent": "RUNNING", "alive": "RUNNING"},  # only now the server is known to hear
-        **{"crashed": "SCHEDULED", "hopeless": "FAILED", "by-hand": "CRASHED"},
+        **{"crashed": "SCHEDULED", "hopeless": "FAILED", "by-hand": "CRASHED", "taken": "PENDING"},
     }
     assert "killed 5 times" in Prefect.runs["hopeless"]["message"]
     clock[0] += timedelta(seconds=keeper.SILENT_SECONDS - 10)
     Prefect.beats["alive"] = clock[0].isoformat()
     assert kept.look() == []
     clock[0] += timedelta(seconds=20)
-    assert kept.look() == ["silent (silent): nothing heard of it"]
+    assert kept.look() == [f"taken (taken): {keeper.NOT_BEGUN}", "silent (silent): nothing heard of it"]
+    assert states()["taken"] == "SCHEDULED"
     assert kept.look() == [f"silent (silent): {keeper.RESUMED}"]
     assert states()["alive"] == "RUNNING"
 
@@ -363,6 +426,38 @@ def test_runs_that_were_killed_go_on():
     assert kept.heard is None  # an hour without a server is nobody's silence
 
 
+TALKER = """
+import sys, time
+from pathlib import Path
+from prefect.logging import get_logger
+from thalweg.flows.services.reader import outlive_reader
+
+outlive_reader(Path("log"))
+print("begins", flush=True)
+sys.stdin.read()  # until told that nobody reads any more
+time.sleep(0.5)
+for _ in range(3):
+    print("goes on", flush=True)
+    get_logger().warning("said by Prefect")
+Path("done").touch()
+"""
+
+
+def test_a_run_goes_on_when_its_worker_was_killed(folder):
+    """What it says then goes to a file; without that its next line would end it."""
+    pipe = subprocess.PIPE
+    talker = subprocess.Popen(
+        [sys.executable, "-c", TALKER], stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT
+    )
+    assert talker.stdout.readline() == b"begins\n"
+    talker.stdout.close()
+    talker.stdin.close()
+    assert talker.wait(120) == 0
+    assert Path("done").exists()
+    assert Path("log").read_text().count("goes on") == 3
+    assert Path("log").read_text().count("said by Prefect") == 3
+
+
 def test_metrics_are_as_prometheus_reads_them(folder, twin_store):
     from prometheus_client.parser import text_string_to_metric_families
 
@@ -371,7 +466,7 @@ def test_metrics_are_as_prometheus_reads_them(folder, twin_store):
     (run_folder / "status.json").write_text(json.dumps({"state": "done"}))
     config = {"config": {"data": {"store": str(twin_store)}}}
     (run_folder / "manifest.json").write_text(json.dumps({"format": 1, **config}))
-    look = {"at": "2026-01-01T03:00:00+00:00", "run": "a/b", "share": 0.5, "drift": True}
+    look = {"at": "2026-01-01T03:00:00+00:00", "run": "a/b", "ratio": 1.5, "limit": 1.1, "drift": True}
     (run_folder.parent / "nightly.json").write_text(json.dumps({"looks": [look]}))
     found = {
         sample.name: (sample.labels, sample.value)
@@ -383,7 +478,24 @@ def test_metrics_are_as_prometheus_reads_them(folder, twin_store):
     assert found["thalweg_store_last_day_timestamp_seconds"] == ({"store": str(twin_store)}, day)
     assert found["thalweg_store_sites"][1] == 8
     assert found["thalweg_drift"][1] == 1
+    assert found["thalweg_drift_statistic"][1] == 1.5
+    assert found["thalweg_drift_limit"][1] == 1.1
     assert found["thalweg_collect_failures"][1] == 0
+
+
+def test_what_is_here_is_told_where_the_object_store_is_away(folder, monkeypatch):
+    def away(runs):
+        raise UnavailableError("s3://lab/runs: did not answer")
+
+    run_folder = folder / "runs" / "rivers" / "lstm--temporal--0--s1"
+    run_folder.mkdir(parents=True)
+    (run_folder / "status.json").write_text(json.dumps({"state": "done"}))
+    (run_folder / "manifest.json").write_text(json.dumps({"format": 1}))
+    monkeypatch.setattr(metrics.run_sharing, "pull", away)
+    told = metrics.text(metrics.collect(Path("runs")))
+    assert 'thalweg_runs{experiment="rivers",state="done"} 1\n' in told
+    assert 'thalweg_collect_failures{part="pull"} 1\n' in told
+    assert 'thalweg_collect_failures{part="runs"} 0\n' in told
 
 
 def test_metrics_want_a_token_where_others_reach_them(folder, monkeypatch):

@@ -108,7 +108,7 @@ def test_what_is_wrong_with_an_experiment_is_said_before_it_is_sent(lab, write, 
     with pytest.raises(InputError, match="did you mean 'epochs'"):
         order(lab, changes={"training.epoks": 7})
     with pytest.raises(InputError, match="are in folders or at s3://bucket/prefix"):
-        order(lab, runs="s3://bucket/runs")
+        order(lab, runs="gs://bucket/runs")
     with pytest.raises(InputError, match="has no `search` section"):
         order(lab, command="search")
     # but not what only this machine lacks

@@ -180,6 +180,21 @@ def test_full_disk(source, tmp_path):
     assert source.same(store, now)
 
 
+def test_a_disk_without_room_for_a_name(source, tmp_path):
+    """The first thing that an update writes is the name of its draft; a missing one is no damage."""
+    store = tmp_path / "a.zarr"
+    ingest_all(store, source())
+    repository = Repository.open(store)
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(InputError, match=r"a.zarr: no space left on the disk .*; nothing was changed"):
+            repository.draft("key")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
+    assert repository.draft("key").done == frozenset()
+
+
 def test_a_killed_worker_is_replaced(source, tmp_path, monkeypatch):
     """As when the system ends a process because memory is short."""
     monkeypatch.setattr("thalweg.storage.ingest.plan.LITTLE_BYTES", 0)

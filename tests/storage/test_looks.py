@@ -1,8 +1,9 @@
 """Looks at tests: counted for good, by many writers at once, and whatever became of the file."""
 
 import json
-import multiprocessing
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -66,15 +67,21 @@ def test_removing_runs_removes_no_look(tmp_path):
     assert looks.count(tmp_path, [TEST]).runs == 1
 
 
-def _many(arguments):
-    root, writer = arguments
-    for number in range(25):
-        score(root, f"e/{writer}-{number}", f"{writer}-{number}")
+WRITER = """
+import sys
+from pathlib import Path
+from thalweg.storage import looks
+
+root, test, writer = sys.argv[1:]
+for number in range(25):
+    looks.scored(Path(root), test, f"e/{writer}-{number}", f"{writer}-{number}", floor=False)
+"""
 
 
 def test_no_look_is_lost_when_many_write_at_once(tmp_path):
-    with multiprocessing.get_context("forkserver").Pool(4) as pool:
-        pool.map(_many, [(tmp_path, writer) for writer in range(4)])
+    command = [sys.executable, "-c", WRITER, str(tmp_path), TEST]
+    writers = [subprocess.Popen([*command, str(number)]) for number in range(4)]
+    assert [writer.wait(120) for writer in writers] == [0, 0, 0, 0]
     assert looks.count(tmp_path, [TEST]).runs == 100
 
 

@@ -86,8 +86,11 @@ def test_a_folder_stays_a_folder(tmp_path, machine):
 def test_a_place_that_is_none_is_refused(machine):
     with pytest.raises(InputError, match="folders or at s3://bucket/prefix"):
         run_sharing.opened("gs://bucket/runs")
-    with pytest.raises(InputError, match="a bucket and a prefix are needed"):
-        run_sharing.opened("s3://bucket")
+    with pytest.raises(InputError, match="folders or at s3://bucket/prefix"):
+        run_sharing.opened("s3:/bucket/runs")
+    for place in ("s3://bucket", "s3://bucket/", "s3://"):
+        with pytest.raises(InputError, match="a bucket and a prefix are needed"):
+            run_sharing.opened(place)
 
 
 def test_a_run_is_seen_from_another_machine(place, machine):

@@ -10,6 +10,7 @@ import xarray as xr
 from thalweg.storage.errors import InputError
 from thalweg.storage.quality import check_quality
 from thalweg.storage.sources import SourceChanged, find_source, read_all, read_source
+from thalweg.storage.store import ingest, open_store, quality_report
 
 SITES = ("alp", "jura")
 VARIABLES = {
@@ -333,6 +334,27 @@ def test_a_last_line_without_an_end_is_noted(spec, tmp_path):
     assert (finding["severity"], finding["check"], finding["site"]) == ("warning", "unfinished", "alp")
     assert str(finding["first_day"])[:10] == "2000-03-03"
     xr.testing.assert_equal(read_source(spec), expected)  # it may be whole all the same
+
+
+def test_an_update_leaves_out_a_last_line_without_an_end(spec, tmp_path):
+    """The store never shows half of a number; the day comes when the file goes on."""
+    spec = {**spec, "stations": str(spec["stations"])}
+    store, file = tmp_path / "store.zarr", tmp_path / "alp.csv"
+    ingest(store, spec)
+    whole = series("alp", days=7).to_csv()
+    file.write_text(whole[:-2])  # 106.0 ends as 106.
+    series("jura", days=7).to_csv(tmp_path / "jura.csv")
+    cut = ingest(store, spec)
+    assert np.isfinite(cut["discharge"].values).sum(axis=1).tolist() == [6, 7]
+    assert np.isnan(cut["precipitation"].values[0, -1])
+    message = quality_report(store).set_index("check").loc["unfinished", "message"]
+    assert message.endswith("its last value is wrong; the day is taken when the file goes on")
+    file.write_text(whole)
+    assert np.isfinite(ingest(store, spec)["discharge"].values).all()
+
+    file.write_text(whole[:-2])  # a day that the store has stays as it is
+    expected = open_store(store)["discharge"].values[0]
+    np.testing.assert_array_equal(ingest(store, spec)["discharge"].values[0], expected)
 
 
 def test_a_path_with_a_semicolon(spec, tmp_path):

@@ -191,7 +191,7 @@ def test_the_command_line(three, capsys):
     [([], ""), ([2001], "2001"), ([1999, 2000], "1999-2000"), ([1999, 2000, 2001, 2005], "1999-2001, 2005")],
 )
 def test_years_as_runs(years, says):
-    assert data_commands._years(years) == says
+    assert data_commands.years_text(years) == says
 
 
 def test_mistakes_are_one_line(three, tmp_path, capsys):
