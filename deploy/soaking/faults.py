@@ -15,13 +15,14 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
-from soaking.lab import Lab, SecondNode
+from soaking.lab import Lab, SecondNode, wait_until
 from soaking.source import SITES, Source
 from soaking.watch import Watcher
 
 from thalweg.flows.services.processes import Process, family, marked
 
 LOOK_SECONDS = 1.0
+NODE_SECONDS = 30.0
 BLOCK = bytes(2**16)
 
 
@@ -172,6 +173,7 @@ class Faults:
 
     def _kill_node(self) -> str:
         assert self.node is not None
+        wait_until(lambda: len(self.lab.nodes()) == 2, NODE_SECONDS)  # after the head it comes a little later
         self._nodes = self.lab.nodes()
         return f"SIGKILL to {self.node.kill()}"
 

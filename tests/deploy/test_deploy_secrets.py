@@ -106,10 +106,10 @@ def test_a_run_leaves_no_secret_in_what_it_writes_and_logs(tmp_path):
         (("jobs", "--address", f"http://user:{SECRET}@127.0.0.1:9"), {}, "127.0.0.1"),
         (
             ("doctor",),
-            {
-                name: f"http://user:{SECRET}@127.0.0.1:9"
-                for name in ("AWS_ENDPOINT_URL", "PREFECT_API_URL", "RAY_API_SERVER_ADDRESS")
-            },
+            dict.fromkeys(
+                ("AWS_ENDPOINT_URL", "PREFECT_API_URL", "RAY_API_SERVER_ADDRESS"),
+                f"http://user:{SECRET}@127.0.0.1:9",
+            ),
             "127.0.0.1:9 does not answer",
         ),
         (("jobs",), {"RAY_API_SERVER_ADDRESS": f"http://user:{SECRET}@127.0.0.1:9"}, "127.0.0.1"),

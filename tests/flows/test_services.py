@@ -121,6 +121,7 @@ def test_every_server_that_others_reach_wants_a_token(tmp_path):
     open_to_all = settings.read({"THALWEG_HOST": "0.0.0.0"}, tmp_path)
     made = {each.name: each for each in services(open_to_all, tokens.make_tokens(tmp_path), {})}
     assert made["prefect"].environment["PREFECT_SERVER_API_AUTH_STRING"].startswith("thalweg:")
+    assert made["prefect"].environment["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"].endswith("filesystem")
     assert made["ray"].environment["RAY_AUTH_MODE"] == "token"
     assert made["dashboard"].environment["THALWEG_DASHBOARD_TOKEN"]
     assert made["metrics"].environment["THALWEG_METRICS_TOKEN"]
