@@ -97,7 +97,8 @@ def _runs(table: pd.DataFrame, plan: pd.DataFrame | None) -> dict[str, Any]:
 def _note(table: pd.DataFrame, plan: pd.DataFrame | None, undefined: int) -> str:
     parts = []
     if plan is not None:
-        with_results = plan["run"].isin(table["run"].unique()) if "run" in table.columns else plan["run"].isna()
+        scored = set(table["run"].unique()) if "run" in table.columns else set()
+        with_results = plan["run"].isin(scored)
         missing = plan.loc[~with_results, "state"]
         if len(missing):
             states = ", ".join(
