@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -309,7 +310,7 @@ def _card(run: Run, stamp: Stamp) -> Card:
 
 
 def _whole(value: object) -> int | None:
-    return int(value) if isinstance(value, (int, float)) and value == value else None
+    return int(value) if isinstance(value, (int, float)) and isfinite(value) else None
 
 
 def _time(value: object) -> pd.Timestamp | None:

@@ -22,6 +22,8 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -97,10 +99,15 @@ def soak(folder: Path, options: argparse.Namespace, stack: ExitStack) -> dict[st
     lab.thalweg("schedule", "ingest.yaml", "--cron", EVERY_MINUTE)
     lab.thalweg("schedule", "experiment.yaml", "--cron", EVERY_MINUTE, "--force")
     faults = Faults(lab, source, watcher, node, options.seed)
-    with advancing(source, options.day_seconds):
-        inject(faults, options.minutes * 60, options.only)
-    problems = settle(lab, source, watcher, faults)
-    problems += check(lab, source, watcher, faults)
+    problems: list[str] = []
+    try:
+        with advancing(source, options.day_seconds):
+            inject(faults, options.minutes * 60, options.only)
+        problems += settle(lab, source, watcher, faults)
+        problems += check(lab, source, watcher, faults)
+    except Exception as error:
+        traceback.print_exc()
+        problems.append(f"broke off: {type(error).__name__}: {error}")
     watcher.over.set()
     watcher.join()
     if node is not None:
@@ -141,7 +148,7 @@ def second_node(lab: Lab, stack: ExitStack) -> SecondNode | None:
 
 
 @contextmanager
-def advancing(source: Source, seconds: float):
+def advancing(source: Source, seconds: float) -> Iterator[None]:
     """Let the source get a day now and then."""
     over = threading.Event()
 

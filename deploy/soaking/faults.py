@@ -173,7 +173,10 @@ class Faults:
 
     def _kill_node(self) -> str:
         assert self.node is not None
-        wait_until(lambda: len(self.lab.nodes()) == 2, NODE_SECONDS)  # after the head it comes a little later
+        # it comes back a little later than a head that was killed before
+        if not wait_until(lambda: len(self.lab.nodes()) == 2, NODE_SECONDS):
+            self._nodes = set()
+            return "was not there just then"
         self._nodes = self.lab.nodes()
         return f"SIGKILL to {self.node.kill()}"
 

@@ -90,7 +90,7 @@ class Watcher(threading.Thread):
             self._note(
                 f"store {self._snapshot[:12]}: {name} of {SITES[site]} on day {day} is {told}, not {true}"
             )
-        days = there.sum(axis=1)
+        days: np.ndarray = there.sum(axis=1)
         holes = np.flatnonzero(np.where(there, np.arange(1, values.shape[1] + 1), 0).max(axis=1) != days)
         for site in holes:
             self._note(f"store {self._snapshot[:12]}: {name} of {SITES[site]} has a hole")

@@ -150,7 +150,8 @@ def _let_end(client: SyncPrefectClient, deployment: UUID, name: str) -> None:
             return
         if not told:
             print(
-                f"{name}: nothing more is planned; waiting for {runs[0].name} ({runs[0].id}) to end",
+                f"{name}: nothing more is planned; waiting for {runs[0].name} ({runs[0].id}) to end "
+                "(Ctrl-C: it stays paused)",
                 file=sys.stderr,
                 flush=True,
             )

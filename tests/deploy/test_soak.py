@@ -132,6 +132,7 @@ def test_three_minutes_with_every_fault():
         text=True,
         timeout=PATIENCE,
     )
+    assert done.stdout, done.stderr
     found = json.loads(done.stdout)
     assert found["problems"] == [], done.stdout + done.stderr
     assert done.returncode == 0
