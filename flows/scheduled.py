@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -40,6 +41,7 @@ def forget_missed(deployment: str | None) -> None:
     if deployment is None:
         return
     from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.exceptions import ObjectNotFound
 
     due = FlowRunFilter.model_validate(
         {
@@ -51,7 +53,8 @@ def forget_missed(deployment: str | None) -> None:
     with get_client(sync_client=True) as client:
         while missed := client.read_flow_runs(flow_run_filter=due, limit=MANY):
             for run in missed:
-                client.delete_flow_run(run.id)
+                with suppress(ObjectNotFound):  # somebody else was quicker
+                    client.delete_flow_run(run.id)
 
 
 def follow_parent() -> None:

@@ -122,12 +122,14 @@ def remove(spec: Path, kinds: Sequence[str]) -> list[str]:
     removed = []
     with get_client(sync_client=True) as client:
         for name in names:
-            with suppress(ObjectNotFound):
+            try:
                 deployment = client.read_deployment_by_name(name).id
-                client.pause_deployment(deployment)
-                _let_end(client, deployment, name)
-                client.delete_deployment(deployment)
-                removed.append(name)
+            except ObjectNotFound:
+                continue
+            client.pause_deployment(deployment)
+            _let_end(client, deployment, name)
+            client.delete_deployment(deployment)
+            removed.append(name)
     if not removed:
         raise InputError(f"{spec}: has no schedule {' or '.join(names)} on this server")
     return removed
