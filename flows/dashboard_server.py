@@ -23,6 +23,8 @@ from thalweg.storage.run_mirror import tables
 ADDRESS = "127.0.0.1"
 WAIT_SECONDS = 60.0
 STOP_SECONDS = 5.0
+# each thread of a session would keep a heap of its own
+MEMORY = {"MALLOC_ARENA_MAX": "2"}
 FOLLOW_SECONDS = 15.0  # between looks at runs in an object store
 
 TOKEN = "THALWEG_DASHBOARD_TOKEN"
@@ -82,7 +84,7 @@ def serve(
     allowed = {SUBMIT: "1" if sharing.submit else "", PUBLIC: "1" if sharing.public else ""}
     process = subprocess.Popen(
         _command(port, browser, sharing),
-        env={**os.environ, "THALWEG_RUNS": str(runs.resolve()), **allowed},
+        env={**MEMORY, **os.environ, "THALWEG_RUNS": str(runs.resolve()), **allowed},
         stdout=subprocess.DEVNULL,
     )
     try:
