@@ -6,7 +6,7 @@ Each page is a script of the folder `views`; THALWEG_RUNS names the folder of ru
 
 import streamlit as st
 
-from thalweg.dashboard import access, login, parts
+from thalweg.dashboard import access, address, login, parts
 from thalweg.dashboard.logo import icon, logo
 
 # the pages in their order: script in `views`, title, icon
@@ -45,4 +45,5 @@ login.gate()
 parts.name_page(page.title)
 page.run()
 login.leave()
+address.one_step_back()
 follow_theme()

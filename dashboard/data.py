@@ -32,7 +32,7 @@ Sources = tuple[tuple[str, Stamp], ...]
 """Folders of runs, each with its stamp: what tables made of them are kept under."""
 
 _WATCHED = ("manifest.json", "status.json", "metrics.parquet", "history.csv", "predictions.zarr")
-TABLES = 8  # of metrics that are kept: one of 50 runs at 2,000 sites takes some 20 MB
+TABLES = 6  # of metrics that are kept: one of 50 runs at 2,000 sites takes some 20 MB
 
 
 @dataclass(frozen=True)
@@ -249,10 +249,14 @@ def _columns(path: str, names: Sequence[str]) -> pa.Table | None:
     """Those of some columns that a run's metrics have, without reading the others; None without metrics."""
     try:
         with pq.ParquetFile(f"{path}/metrics.parquet") as file:
-            there = set(file.schema_arrow.names)
+            there = {field.name for field in file.schema_arrow if field.name == "site" or _is_number(field)}
             return file.read([name for name in names if name in there], use_threads=False)
     except (OSError, pa.ArrowException):
         return None
+
+
+def _is_number(field: pa.Field) -> bool:
+    return bool(pa.types.is_floating(field.type) or pa.types.is_integer(field.type))
 
 
 @lru_cache(maxsize=100)

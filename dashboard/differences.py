@@ -16,6 +16,7 @@ import pandas as pd
 
 from thalweg.dashboard.look import Look, Stroke, number, text
 from thalweg.dashboard.measures import Measure
+from thalweg.dashboard.parts import named
 from thalweg.dashboard.scope import Scope
 from thalweg.dashboard.tables import range_bar, row_of, table
 from thalweg.evaluation.intervals import LEVEL
@@ -103,7 +104,7 @@ def _pair(pair: Pair, reach: float, measure: Measure, strokes: Mapping[str, Stro
     share = f"{each.share_better:.0%}" if each.share_better == each.share_better else "–"
     return row_of(
         [
-            f'<td class="l">{text(each.a)} − {text(each.b)}</td>',
+            f'<td class="l">{named(each.a)} − {named(each.b)}</td>',
             f'<td class="l">{told}</td>',
             f'<td class="l" style="width:18%">{range_bar(drawn, (-reach, reach), stroke, look)}</td>',
             f'<td class="l">{number(gap.median, decimals, signed=True)}&ensp;<small>{between}</small></td>',

@@ -114,8 +114,8 @@ def medians(
             continue
         table = data.model_medians(sources, (metric,))
         _read.add(key)
-        if metric in table:
-            tables[each.name] = table[["model", "split", metric]]
+        columns = ["model", "split", metric]
+        tables[each.name] = table[columns] if metric in table else pd.DataFrame(columns=columns)
     return tables, whole
 
 

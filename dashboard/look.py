@@ -1,5 +1,6 @@
 """The one look of every page: colours of observations, models and states, and how numbers are written."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import escape
@@ -132,6 +133,11 @@ def number(value: float | None, decimals: int = 2, signed: bool = False) -> str:
     rounded = round(float(value), decimals) + 0.0
     text = f"{rounded:+.{decimals}f}" if signed and rounded else f"{rounded:.{decimals}f}"
     return text.replace("-", "\N{MINUS SIGN}")
+
+
+def units_text(units: str) -> str:
+    """Units for reading: `degC` is `°C`, `W/m2` is `W/m²`."""
+    return re.sub(r"(?<=m)[23]\b", lambda power: "²³"[int(power[0]) - 2], units.replace("degC", "°C"))
 
 
 def count(value: int, noun: str, plural: str | None = None) -> str:

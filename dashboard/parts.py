@@ -1,6 +1,7 @@
 """Pieces of page: style sheet, headings, notices, and the designed empty and error states."""
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import ParamSpec
@@ -54,6 +55,9 @@ table.t-matrix {{ width: auto; min-width: min(100%, 38rem); }}
 table.t-matrix th, table.t-matrix td {{ padding-right: 2.5rem; }}
 table.t tr.floor td {{ color: {look.muted}; }}
 table.t .best {{ font-weight: 700; }}
+table.t .name {{ display: inline-block; max-width: 17rem; overflow: hidden; text-overflow: ellipsis;
+  vertical-align: bottom; }}
+.t-whole {{ white-space: nowrap; }}
 table.t small {{ color: {look.muted}; font-size: .82rem; }}
 table.t td.flag {{ color: {look.states["failed"]}; }}
 .t-swatch {{ display: inline-block; vertical-align: middle; border-width: 3px 0 0; }}
@@ -122,6 +126,11 @@ def swatch(stroke: Stroke, width: int = 18) -> str:
     return f'<span class="t-swatch" style="{style}"></span>'
 
 
+def named(model: str) -> str:
+    """A model's name in a table: a very long one is cut short, and told in full where the pointer rests."""
+    return f'<span class="name" title="{text(model)}">{text(model)}</span>'
+
+
 def html(body: str) -> None:
     """HTML made by :mod:`tables`; nothing for nothing."""
     if body:
@@ -135,9 +144,8 @@ def note(line: str) -> None:
 
 def empty(heading: str, note: str, command: str | None = None) -> None:
     """A page with nothing to show yet, and what to do about it."""
-    st.html(
-        f'<div class="t-empty"><img alt="" src="{_RIVER}"><h2>{text(heading)}</h2><p>{text(note)}</p></div>'
-    )
+    told = re.sub(r"(?<!\S)--[\w-]+", r'<span class="t-whole">\g<0></span>', text(note))
+    st.html(f'<div class="t-empty"><img alt="" src="{_RIVER}"><h2>{text(heading)}</h2><p>{told}</p></div>')
     if command:
         _, middle, _ = st.columns([1, 2, 1])
         middle.code(command, language="bash")

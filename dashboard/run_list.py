@@ -62,7 +62,7 @@ def draw(runs: Sequence[Card], shown: Mapping[str, Measure], lines: Mapping[str,
                 },
                 "updated": column.DatetimeColumn("updated", format="distance", width=122),
                 "seed": column.NumberColumn("seed", format="%d", width=52),
-                "fold": column.TextColumn("fold", width=52),
+                "fold": column.TextColumn("fold", width=_fold_width(runs)),
                 "time": column.TextColumn("time", width=88),
                 "note": column.TextColumn("note", width=260),
             },
@@ -75,6 +75,11 @@ def draw(runs: Sequence[Card], shown: Mapping[str, Measure], lines: Mapping[str,
     chosen = choices.recall("run")
     with narrow:
         details(next((run for run in runs if run.id == chosen), None), lines, look)
+
+
+def _fold_width(runs: Sequence[Card]) -> int:
+    """Width of the column (px): folds of regions have long names, `08-11-12-13`."""
+    return min(52 + 7 * max(0, max(len(run.fold) for run in runs) - 3), 150)
 
 
 def details(run: Card | None, lines: Mapping[str, Stroke], look: Look) -> None:

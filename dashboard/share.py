@@ -37,7 +37,9 @@ def share(numbers: Mapping[str, Callable[[], xr.Dataset]]) -> None:
             format_func=FIGURES.__getitem__,
             horizontal=True,
         )
-        choices.keep("figures", None if picked == "png" else picked)
+        if picked != figure_format():
+            choices.keep("figures", None if picked == "png" else picked)
+            st.rerun()  # the figures are drawn already
         for name, make in numbers.items():
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(choices.plain(name), width="stretch")

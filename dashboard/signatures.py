@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from thalweg.dashboard.look import Stroke, number, text
-from thalweg.dashboard.parts import swatch
+from thalweg.dashboard.parts import named, swatch
 from thalweg.dashboard.tables import row_of, table
 from thalweg.evaluation.signatures import SIGNATURES, compare_signatures
 
@@ -53,7 +53,7 @@ def signature_table(found: pd.DataFrame, strokes: Mapping[str, Stroke]) -> str:
     """One row a signature; the model that comes closest to what was observed in bold."""
     models = [name for name in found.index if name != "observed"]
     head = ['<th class="l">Signature</th>', '<th class="l">Units</th>', "<th>Observed</th>"]
-    head += [f"<th>{swatch(strokes[model])}&ensp;{text(model)}</th>" for model in models]
+    head += [f"<th>{swatch(strokes[model])}&ensp;{named(model)}</th>" for model in models]
     head.append('<th class="l">What it is</th>')
     rows = []
     for name, about in SIGNATURES.items():

@@ -8,7 +8,7 @@ import pandas as pd
 from thalweg.dashboard.data import Card
 from thalweg.dashboard.look import Look, Stroke, number, text
 from thalweg.dashboard.measures import Measure
-from thalweg.dashboard.parts import swatch
+from thalweg.dashboard.parts import named, swatch
 
 _GLYPHS = {"failed": "×", "stopped": "–", "unknown": "?"}
 _BASEFLOW = "Correlation over sites of the simulated baseflow index with the one filtered from observations"
@@ -188,7 +188,7 @@ def row_of(cells: Sequence[str], floor: bool = False) -> str:
 
 def model_cell(model: str, stroke: Stroke) -> str:
     """A model's name beside its line."""
-    return f'<td class="l">{swatch(stroke)}&ensp;{text(model)}</td>'
+    return f'<td class="l">{swatch(stroke)}&ensp;{named(model)}</td>'
 
 
 def _cell(value: float, measure: Measure, best: bool) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 import xarray as xr
+from pandas.api.types import is_numeric_dtype
 
 from thalweg.storage import run_sharing
 from thalweg.storage.run_folder import FORMAT, HISTORY_COLUMNS, PLACE_COLUMNS
@@ -97,12 +98,12 @@ class Run:
 
     def metrics(self) -> pd.DataFrame:
         """Give one row a test site and one column a metric; empty where there is none."""
-        table = self._read("metrics.parquet", pd.read_parquet, PLACE_COLUMNS)
+        table = self._read("metrics.parquet", _read_sites, PLACE_COLUMNS)
         return pd.DataFrame(columns=list(PLACE_COLUMNS)) if table is None else table
 
     def validation(self) -> pd.DataFrame:
         """Give one row a validation site and one column a metric; empty where there is none."""
-        table = self._read("validation.parquet", pd.read_parquet, PLACE_COLUMNS)
+        table = self._read("validation.parquet", _read_sites, PLACE_COLUMNS)
         return pd.DataFrame(columns=list(PLACE_COLUMNS)) if table is None else table
 
     def predictions(self) -> xr.Dataset | None:
@@ -173,6 +174,20 @@ class Run:
     def _problem(self, message: str) -> None:
         if message not in self.problems:
             self.problems.append(message)
+
+
+def _read_sites(path: Path) -> pd.DataFrame:
+    """Metrics by site: names that are texts and stand once, and numbers."""
+    table = pd.read_parquet(path)
+    if "site" in table:
+        table["site"] = table["site"].astype(str)
+        if table["site"].duplicated().any():
+            raise ValueError(f"{table['site'].duplicated().sum()} sites stand twice")
+    told = table.drop(columns=list(PLACE_COLUMNS), errors="ignore").dropna(axis="columns", how="all")
+    wrong = [str(name) for name in told if not is_numeric_dtype(told[name])]
+    if wrong:
+        raise ValueError(f"not numbers: {', '.join(wrong[:5])}")
+    return table
 
 
 def _open_zarr(path: Path) -> xr.Dataset:

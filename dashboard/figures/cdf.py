@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.figures.frame import figure
+from thalweg.dashboard.figures.frame import fade, figure
 from thalweg.dashboard.look import Look, Stroke
 from thalweg.dashboard.measures import Measure
 
@@ -48,6 +48,7 @@ def distribution(
             "xanchor": "left" if left else "right",
             "y": 0.98 if left else 0.04,
             "yanchor": "top" if left else "bottom",
+            "bgcolor": fade(look.ground, 0.75),
         },
         hovermode="closest",
     )

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 from thalweg.dashboard.contents import gaps
 from thalweg.dashboard.figures.frame import dress, fade, markers
 from thalweg.dashboard.figures.water import words
-from thalweg.dashboard.look import Look
+from thalweg.dashboard.look import Look, units_text
 
 _ROW = 118  # height of a variable (px)
 _GAPS = 60  # longest gaps of a variable that are marked
@@ -29,7 +29,7 @@ def variables_by_day(table: pd.DataFrame, units: Mapping[str, str], look: Look) 
     shade = fade(look.states["failed"], 0.22 if look.dark else 0.16)
     for row, name in enumerate(names, start=1):
         values = table[name]
-        unit = units.get(name, "").replace("degC", "°C")
+        unit = units_text(units.get(name, ""))
         markers(fig, len(table) * len(names))(
             x=table.index,
             y=values,

@@ -48,6 +48,7 @@ def courses(
         fig.add_trace(bars, row=1, col=1, secondary_y=True)
         fig.update_yaxes(
             title_text=f"rain, snow ({UNITS})",
+            ticks="",  # to the left of a number they look like a minus sign
             range=[2.6 * max(float(rain.max()), 1.0), 0],
             showgrid=False,
             tickmode="auto",

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from thalweg.dashboard.figures.frame import dress, fade
 from thalweg.dashboard.figures.regimes import LEAST_LOG_FLOW, UNITS, decades
-from thalweg.dashboard.look import Look, Stroke
+from thalweg.dashboard.look import Look, Stroke, units_text
 from thalweg.dashboard.weather import Weather
 
 _MANY_POINTS = 40_000
@@ -118,7 +118,7 @@ def _weather(fig: go.Figure, table: pd.DataFrame, units: Mapping[str, str], look
         fig.update_yaxes(range=[1.05 * max(most, 1.0), 0], row=1, col=1, secondary_y=False)
         fig.update_layout(bargap=0)
     if "temperature" in table:
-        unit = units.get("temperature", "").replace("degC", "°C")
+        unit = units_text(units.get("temperature", ""))
         fig.add_trace(
             go.Scatter(
                 x=table.index,
@@ -135,7 +135,9 @@ def _weather(fig: go.Figure, table: pd.DataFrame, units: Mapping[str, str], look
         )
         title = {"text": f"temperature<br>({unit})", "font": {"color": look.warmth}}
         axis = {"title": title, "showgrid": False, "zeroline": False, "nticks": 4, "tickmode": "auto"}
-        fig.update_yaxes(**axis, row=1, col=1, secondary_y="precipitation" in table)
+        beside = "precipitation" in table
+        # ticks to the left of a number look like a minus sign
+        fig.update_yaxes(**axis, ticks="" if beside else "outside", row=1, col=1, secondary_y=beside)
 
 
 def _band(

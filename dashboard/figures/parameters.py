@@ -38,7 +38,7 @@ def parameter_map(sites: pd.DataFrame, name: str, units: str, look: Look, height
             "opacity": 0.95,
             "colorbar": {
                 "title": {
-                    "text": units if unit else "–",
+                    "text": f"{words(name)} ({units if unit else '–'})",
                     "side": "top",
                     "font": {"size": 12, "color": look.muted},
                 },

@@ -9,6 +9,7 @@ import streamlit as st
 
 from thalweg.dashboard import choices, data, data_contents, parts, stores
 from thalweg.dashboard.look import Look, count, text
+from thalweg.storage.errors import InputError, UnavailableError
 
 SEVERITIES = ("error", "warning", "info")
 _VIEWS = {"contents": "What is in it", "quality": "What the checks found", "versions": "Versions"}
@@ -32,7 +33,14 @@ def page(look: Look) -> None:
     left, right = st.columns([4, 5], gap="medium")
     with left:
         store = choices.select("store", "Store", list(known), show=stores.shown)
-    log = stores.log(store)
+    try:
+        log = stores.log(store)
+    except (InputError, UnavailableError, OSError) as error:
+        parts.empty(
+            "This store cannot be opened",
+            f"{error}. Its {count(len(known[store]), 'run')} can still be read on the other pages.",
+        )
+        return
     if log.empty:
         parts.empty("No version yet", "No ingest into this store was ever finished.", "thalweg ingest SPEC")
         return

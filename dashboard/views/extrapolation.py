@@ -1,4 +1,4 @@
-"""Whether skill holds where models were not trained: gaps, distance, and shares of the data."""
+"""Whether skill holds where models were not trained: gaps, distance, shares of the data, and floods."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ import streamlit as st
 
 from thalweg.dashboard import choices, data, evaluated, parts, tables
 from thalweg.dashboard.data import Card
+from thalweg.dashboard.extremes import NOTE, flood_table, floods
 from thalweg.dashboard.figures.extrapolation import by_distance, data_efficiency, inside_outside
 from thalweg.dashboard.figures.sitemap import clicked, skill_map
 from thalweg.dashboard.look import Look, Stroke, strokes
@@ -55,6 +56,10 @@ def page(look: Look) -> None:
         )
     else:
         parts.html(tables.gap_table(gaps, found[metric], lines, look))
+        parts.note(
+            "Medians over sites. The gap is the median of what each site loses, with its 90 % interval over "
+            "sites: it need not be the difference of the medians before it."
+        )
     left, right = st.columns([4, 5], gap="medium")
     with left:
         if not gaps.empty:
@@ -67,6 +72,7 @@ def page(look: Look) -> None:
             curves = {str(model): curve for model, curve in own_curves.groupby("model")}
             fig = data_efficiency(curves, found[metric], lines, look, _HEIGHT, str(name))
             parts.plot(fig, f"efficiency-{name}")
+        _floods(own, trained, lines)
     parts.notices(problems)
 
 
@@ -85,6 +91,15 @@ def _map(gaps: pd.DataFrame, trained: pd.DataFrame, experiment: str, measure: Me
     if site is not None:
         told = {"experiment": experiment, "split": split, "site": site}
         st.switch_page("views/site.py", query_params=told)
+
+
+def _floods(runs: Sequence[Card], trained: pd.DataFrame, lines: Mapping[str, Stroke]) -> None:
+    """Whether floods are simulated outside as they are inside."""
+    scores = floods(evaluated.tables([run for run in runs if not run.floor], "events"), trained)
+    if not scores.empty:
+        parts.section("Floods, inside and outside")
+        parts.html(flood_table(scores, lines, list(dict.fromkeys(run.split for run in runs))))
+        parts.note(NOTE)
 
 
 def _distances(

@@ -63,7 +63,7 @@ def _audit(scope: Scope, audit: pd.DataFrame, balance: pd.DataFrame, lines: dict
         parts.note(f"No check contradicts the physics of {held}.")
     models = list(dict.fromkeys(audit["model"]))
     head = ['<th class="l">Check</th>', '<th class="l">Statistic</th>', "<th>Limit</th>"]
-    head += [f"<th>{swatch(lines[model])}&ensp;{text(model)}</th>" for model in models]
+    head += [f"<th>{swatch(lines[model])}&ensp;{parts.named(model)}</th>" for model in models]
     rows = []
     for (check, statistic), own in audit.groupby(["check", "statistic"], sort=False):
         cells = [f'<td class="l">{text(check)}</td>', f'<td class="l">{text(statistic)}</td>']

@@ -26,6 +26,7 @@ def page(look: Look) -> None:
     st.fragment(_followed, run_every=every)(look, busy, whole)
 
 
+@parts.guarded
 def _followed(look: Look, busy: bool, whole: bool) -> None:
     """The page; drawn at another pace from when something starts, or all has been read."""
     found = experiments.summaries(data.cards())

@@ -181,7 +181,8 @@ def in_parts(
     if own["low"].notna().any():
         told.append("lines: 90 % intervals over sites")
     if told:
-        parts.note(" · ".join(told))
+        line = " · ".join(told)
+        parts.note(line[:1].upper() + line[1:])
 
 
 @st.cache_data(max_entries=100, show_spinner=False)

@@ -104,9 +104,10 @@ def _snow(sites: pd.DataFrame) -> Rows:
     reference = "gone_measured" if "gone_measured" in sites.columns else "gone_degree_day"
     apart = (sites["gone"] - sites[reference]).dropna()
     days = float(apart.median()) if len(apart) >= FEWEST_SITES else np.nan
+    when = "later" if days > 0 else "earlier"
     yield _limited(
         "snow", "median difference in days", days, MOST_MELT, len(apart),
-        f"snow is gone {days:+.0f} days from when it should be at the median site",
+        f"snow is gone {abs(days):.0f} days {when} than it should be at the median site",
     )  # fmt: skip
 
 

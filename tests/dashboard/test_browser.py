@@ -117,3 +117,42 @@ def test_interpretation_opens_with_every_question(
         served.settle(page, 300)
         assert page.locator(".js-plotly-plot .legendtext", has_text="conformal interval").is_visible()
         page.close()
+
+
+def test_back_leads_to_the_page_before_and_what_is_taken_along_opens(
+    address: str, browser: "playwright.Browser", served: ModuleType, tmp_path: Path
+) -> None:
+    page = browser.new_page(viewport={"width": served.WIDTH, "height": served.HEIGHT})
+    page.goto(f"{address}/skill")
+    served.settle(page, 300)
+    for name in ("Site", "Compare"):
+        page.get_by_role("link", name=name, exact=True).click()
+        page.wait_for_url(f"**/{name.lower()}?*")
+        served.settle(page, 300)
+    page.get_by_role("button", name="Share").click()
+    page.locator("[data-testid=stPopoverBody] label", has_text="SVG").click()
+    page.wait_for_url("**figures=svg*")
+    served.settle(page, 300)
+    if not page.get_by_test_id("stPopoverBody").is_visible():
+        page.get_by_role("button", name="Share").click()
+    for kind, begins in (("CSV", b"run,site,nse (1)"), ("NetCDF", b"\x89HDF")):
+        with page.expect_download() as taken:
+            page.get_by_test_id("stPopoverBody").get_by_role("button", name=kind).first.click()
+        taken.value.save_as(tmp_path / kind)
+        assert (tmp_path / kind).read_bytes().startswith(begins)
+    page.keyboard.press("Escape")
+    chart = page.locator(".js-plotly-plot").first
+    chart.hover()
+    with page.expect_download() as taken:
+        chart.locator(".modebar-btn").first.click()
+    assert taken.value.suggested_filename.endswith(".svg")
+    taken.value.save_as(tmp_path / "figure.svg")
+    assert (tmp_path / "figure.svg").read_text(encoding="utf-8").startswith("<svg")
+
+    steps = 0
+    while "/site" not in page.url:
+        page.go_back()
+        served.settle(page, 300)
+        steps += 1
+        assert steps <= 2, "a choice and the page are two steps, whatever the page fills in itself"
+    page.close()

@@ -1,8 +1,10 @@
 """Runs side by side, and what a person can take along from a page."""
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -123,3 +125,16 @@ def test_flow_is_taken_along_as_it_was_predicted(seeds: list[data.Card]) -> None
     with xr.open_dataset(io.BytesIO(share.netcdf(dataset)), engine="h5netcdf") as again:
         assert again["observed"].attrs == {"units": "mm/day", "site": site}
         assert again.sizes["time"] == len(table)
+
+
+def test_the_camera_saves_what_was_just_chosen(runs: Path, open_page: Open) -> None:
+    app = open_page("compare", runs="sample/hybrid--temporal--0--s1,sample/lstm--temporal--0--s2")
+    for kind in ("svg", "png"):
+        app.radio[0].set_value(kind).run()
+        assert not app.error
+        saved = {json.loads(chart.proto.config)["toImageButtonOptions"]["format"] for chart in charts(app)}
+        assert saved == {kind}
+
+
+def charts(app: AppTest) -> list[Any]:
+    return list(app.get("plotly_chart"))

@@ -91,3 +91,22 @@ def test_curves_name_their_axes_and_units() -> None:
     shares = data_efficiency({"a": curve}, NSE, LINES, LIGHT, 300)
     assert list(shares.data[1].x) == [10.0, 100.0]
     assert list(shares.layout.xaxis.ticktext) == ["10", "100"]
+
+
+def test_floods_of_every_split_once_they_were_evaluated(open_page: Open, runs: Path) -> None:
+    mine = [run for run in find_runs(runs, "sample") if run.state == "done" and run.model == "lstm"]
+    for run in mine:
+        inside = run.split == "temporal"
+        # each site's mean over the seeds, then the median over sites: 0.6 inside, 0.4 outside
+        pod = (0.5 if inside else 0.3) + 0.2 * (run.seed == 2)
+        table = pd.DataFrame({"site": run.metrics()["site"], "pod": pod, "far": 0.25, "csi": np.nan})
+        evaluations.write_product(run.path, "events", {"events": table}, "x")
+    try:
+        text = said(open_page("extrapolation", experiment="sample"))
+        assert "Floods, inside and outside" in text
+        told = " ".join(text.split())
+        assert "lstm temporal 60 % 25 % –" in told
+        assert "lstm ungauged_sites 40 % 25 % –" in told
+    finally:
+        for run in mine:
+            (run.path / "evaluation" / "made.json").unlink()

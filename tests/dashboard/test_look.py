@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from thalweg.dashboard.look import DARK, LIGHT, Look, count, duration, number, strokes, text
+from thalweg.dashboard.look import DARK, LIGHT, Look, count, duration, number, strokes, text, units_text
 from thalweg.dashboard.measures import Measure, measures
 
 
@@ -68,3 +68,13 @@ def test_ranges_ignore_a_long_bad_tail() -> None:
     low, high = bias.window(np.array([-12.0, 3.0, 8.0]))
     assert low == -high
     assert bias.scale(np.array([])).high == 1.0
+
+
+def test_units_are_written_for_reading() -> None:
+    assert [units_text(units) for units in ("degC", "W/m2", "m3/s", "mm/day", "")] == [
+        "°C",
+        "W/m²",
+        "m³/s",
+        "mm/day",
+        "",
+    ]

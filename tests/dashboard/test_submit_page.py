@@ -85,7 +85,7 @@ def button(page: AppTest, key: str) -> object:
 
 def test_without_leave_it_is_read_only(place: Path, open_page: Open) -> None:
     page = stands(open_page("submit", **{"from": "file:good.yaml"}))
-    assert "started without --submit" in said(page)
+    assert "started without --submit" in " ".join(said(page).split())
     assert page.code[0].value == "thalweg dashboard --submit"
     assert [each.key for each in page.button] == []
     assert "Nothing was started from this page yet" in said(page)
