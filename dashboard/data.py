@@ -5,7 +5,7 @@ raises for a run that is broken or half-written: what could not be read is hande
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
@@ -169,6 +169,30 @@ def series(path: str, stamp: Stamp, site: str) -> tuple[pd.DataFrame | None, lis
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         return None, [f"{run.id}: predictions.zarr: cannot be read at {site} ({reason})"]
     return table.sort_index(), []
+
+
+def flows(runs: Mapping[str, Card], site: str) -> tuple[pd.DataFrame, list[str]]:
+    """Flow of several runs at one site, and what could not be read of it.
+
+    Parameters
+    ----------
+    runs : by the name that their columns get.
+
+    Returns
+    -------
+    Index time, column `observed` and one a run (mm/day); empty where no run can be read.
+    """
+    columns: dict[str, pd.Series] = {}
+    observed, problems = pd.Series(dtype=float), []
+    for name, run in runs.items():
+        found, trouble = series(run.path, run.stamp, site)
+        problems += trouble
+        if found is not None:
+            columns[name] = found["simulated"]
+            observed = observed.combine_first(found["observed"]) if len(observed) else found["observed"]
+    if not columns:
+        return pd.DataFrame(), problems
+    return pd.DataFrame({"observed": observed, **columns}).rename_axis("time"), problems
 
 
 @st.cache_data(max_entries=500, show_spinner=False)

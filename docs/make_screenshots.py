@@ -59,7 +59,7 @@ def serve(runs: Path) -> Iterator[str]:
     assert found is not None
     assert found.origin is not None
     server = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", found.origin, "--server.port", str(port)],
+        [sys.executable, "-m", "thalweg.dashboard.server", "run", found.origin, "--server.port", str(port)],
         env={**os.environ, "THALWEG_RUNS": str(runs.resolve())},
         stdout=subprocess.DEVNULL,
     )

@@ -117,23 +117,7 @@ def stores(table: pd.DataFrame, look: Look, height: int) -> go.Figure:
     ----------
     table : index time, a column a state (mm).
     """
-    fig = figure(look, height, "What is stored")
-    colors = flux_colors(list(table.columns))
-    for name in table.columns:
-        fig.add_scatter(
-            x=table.index,
-            y=table[name],
-            name=words(name),
-            mode="lines",
-            stackgroup="stored",
-            line={"width": 0.6, "color": colors[name]},
-            fillcolor=fade(colors[name], 0.75),
-            hovertemplate="%{y:.0f} mm",
-        )
-    fig.update_layout(hovermode="x unified", legend={"traceorder": "reversed"})
-    fig.update_xaxes(hoverformat="%-d %b %Y")
-    fig.update_yaxes(title_text="water stored (mm)", rangemode="tozero")
-    return fig
+    return _stacked(table, figure(look, height, "What is stored"), "water stored (mm)", "%{y:.0f} mm")
 
 
 def outflows(table: pd.DataFrame, look: Look, height: int) -> go.Figure:
@@ -143,7 +127,11 @@ def outflows(table: pd.DataFrame, look: Look, height: int) -> go.Figure:
     ----------
     table : index time, a column a flux (mm/day).
     """
-    fig = figure(look, height, "What leaves")
+    return _stacked(table, figure(look, height, "What leaves"), "flux (mm/day)", "%{y:.2f} mm/day")
+
+
+def _stacked(table: pd.DataFrame, fig: go.Figure, axis: str, told: str) -> go.Figure:
+    """Adds the columns of a table one upon the other; `told` is what the pointer shows of each."""
     colors = flux_colors(list(table.columns))
     for name in table.columns:
         fig.add_scatter(
@@ -151,14 +139,14 @@ def outflows(table: pd.DataFrame, look: Look, height: int) -> go.Figure:
             y=table[name],
             name=words(name),
             mode="lines",
-            stackgroup="leaves",
+            stackgroup="all",
             line={"width": 0.6, "color": colors[name]},
             fillcolor=fade(colors[name], 0.75),
-            hovertemplate="%{y:.2f} mm/day",
+            hovertemplate=told,
         )
     fig.update_layout(hovermode="x unified", legend={"traceorder": "reversed"})
     fig.update_xaxes(hoverformat="%-d %b %Y")
-    fig.update_yaxes(title_text="flux (mm/day)", rangemode="tozero")
+    fig.update_yaxes(title_text=axis, rangemode="tozero")
     return fig
 
 

@@ -14,6 +14,7 @@ from thalweg.dashboard.figures.sitemap import skill_map
 from thalweg.dashboard.look import Look, Stroke, count, strokes, text
 from thalweg.dashboard.measures import Measure, measures
 from thalweg.dashboard.share import share
+from thalweg.dashboard.views.periods import chosen_period
 
 _HEIGHT = 380
 _COLUMNS = 9  # metrics in the table
@@ -161,28 +162,18 @@ def _flow(
 ) -> dict[str, Callable[[], xr.Dataset]]:
     """The flow of all runs at one site; gives what can be had of it as a file."""
     named = comparing.labels(runs)
-    first, second, third = st.columns([3, 5, 1], gap="medium", vertical_alignment="bottom")
+    first, second, third = st.columns([3, 9, 2], gap="medium", vertical_alignment="bottom")
     with first:
         site = choices.select("site", "Site", list(scores.index), help="Type to search.")
-    columns, problems = {}, []
-    observed = pd.Series(dtype=float)
-    for run in runs:
-        table, trouble = data.series(run.path, run.stamp, site)
-        problems += trouble
-        if table is not None:
-            columns[named[run.id]] = table["simulated"]
-            observed = observed.combine_first(table["observed"]) if len(observed) else table["observed"]
-    if not columns:
+    flow, problems = data.flows({named[run.id]: run for run in runs}, site)
+    if flow.empty:
         parts.notices(problems)
         return {}
-    flow = pd.DataFrame({"observed": observed, **columns}).rename_axis("time")
     with second:
-        years = [str(year) for year in sorted(set(pd.DatetimeIndex(flow.index).year))]
-        year = choices.select("year", "Calendar year", ["all", *years], years[len(years) // 2])
+        drawn = chosen_period(flow)
     with third:
-        log = choices.switch("log", "Log flow")
-    drawn = flow if year == "all" else flow[pd.DatetimeIndex(flow.index).year == int(year)]
-    parts.plot(hydrograph(drawn, list(columns), lines, look, 380, log), "compare-hydrograph")
+        log = choices.switch("log", "Log flow", help="Logarithmic flow axis: shows low flows.")
+    parts.plot(hydrograph(drawn, list(flow.columns[1:]), lines, look, 380, log), "compare-hydrograph")
     parts.notices(problems)
 
     def taken() -> xr.Dataset:

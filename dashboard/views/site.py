@@ -209,21 +209,12 @@ def _signatures(table: pd.DataFrame, shown: list[str], rain: pd.Series | None) -
 
 def flows(scope: Scope, site: str, models: list[str], seed: int) -> tuple[pd.DataFrame, list[str]]:
     """Column `observed` and one a model (mm/day) by day at a site, and what could not be read."""
-    columns: dict[str, pd.Series] = {}
-    observed, problems = pd.Series(dtype=float), []
-    for model in models or scope.models[:1]:
-        run = scope.run_at(model, site, seed)
-        if run is None:
-            problems.append(f"{model}: was not tested at {site}")
-            continue
-        found, trouble = data.series(run.path, run.stamp, site)
-        problems += trouble
-        if found is not None:
-            columns[model] = found["simulated"]
-            observed = observed.combine_first(found["observed"]) if len(observed) else found["observed"]
-    if not columns:
-        return pd.DataFrame(), problems
-    return pd.DataFrame({"observed": observed, **columns}).rename_axis("time"), problems
+    runs = {model: scope.run_at(model, site, seed) for model in models or scope.models[:1]}
+    table, problems = data.flows({model: run for model, run in runs.items() if run is not None}, site)
+    return table, [
+        *(f"{model}: was not tested at {site}" for model, run in runs.items() if run is None),
+        *problems,
+    ]
 
 
 def where(place: pd.Series) -> str:

@@ -242,7 +242,7 @@ def test_months_and_regions_stack_to_what_comes_in() -> None:
     assert [trace.name for trace in fig.data] == ["discharge", "change of storage", "precipitation"]
     table = pd.DataFrame({"discharge": [300.0]}, index=["01"])
     assert regional_balance(table, pd.Series([320.0], ["01"]), DARK, 300).data[1].y[0] == 320.0
-    assert {trace.stackgroup for trace in stores(daily, LIGHT, 200).data} == {"stored"}
+    assert {trace.stackgroup for trace in stores(daily, LIGHT, 200).data} == {"all"}
     told = equation(
         {"precipitation": 1188.2}, pd.Series({"discharge": 681.4, "change of storage": -3.2, "x": -0.1})
     )
