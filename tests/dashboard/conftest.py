@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from thalweg.storage.results import Run, run_name, write_metrics, write_status
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[2]
 MODELS = ("hybrid", "lstm", "physics", "climatology")
@@ -107,6 +111,19 @@ def evaluated_runs(made_evaluated: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 def on_loopback() -> None:
     """As the file of settings beside the pages says, which the test harness does not read."""
     config.set_option("server.address", "127.0.0.1")
+
+
+@pytest.fixture(scope="module")
+def browser(served: ModuleType) -> Iterator["Browser"]:
+    """A headless Chromium, for tests of what only a browser does; they skip without it."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    chromium = shutil.which("chromium") or "/usr/bin/chromium"
+    if not Path(chromium).exists():
+        pytest.skip("no Chromium installed (Debian: apt-get install chromium)")
+    with playwright.sync_playwright() as play:
+        started = play.chromium.launch(executable_path=chromium, args=list(served.FLAGS))
+        yield started
+        started.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Every page in light and dark under axe-core: contrast, labels, headings, names of what can be pressed."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,12 +10,8 @@ import pytest
 from thalweg.flows.dashboard_server import SUBMIT, TOKEN
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 AXE = find_spec("axe_playwright_python")
 pytestmark = [
-    pytest.mark.skipif(
-        not Path(CHROMIUM).exists(), reason="no Chromium installed (Debian: apt-get install chromium)"
-    ),
     pytest.mark.skipif(AXE is None, reason="axe-playwright-python is not installed"),
     pytest.mark.slow,
 ]
@@ -59,14 +54,6 @@ def address(workspace: Path, served: ModuleType) -> Iterator[str]:
         patch.delenv(TOKEN, raising=False)
         with served.serve(workspace / "runs") as found:
             yield found
-
-
-@pytest.fixture(scope="module")
-def browser(served: ModuleType) -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as play:
-        started = play.chromium.launch(executable_path=CHROMIUM, args=list(served.FLAGS))
-        yield started
-        started.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

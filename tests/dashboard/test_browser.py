@@ -1,6 +1,5 @@
 """The dashboard in a real browser: every page opens, and nothing is asked of the internet."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -9,24 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-pytestmark = pytest.mark.skipif(
-    not Path(CHROMIUM).exists(), reason="no Chromium installed (Debian: apt-get install chromium)"
-)
 
 
 @pytest.fixture(scope="module")
 def address(served: ModuleType, made_runs: Path) -> Iterator[str]:
     with served.serve(made_runs) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def browser(served: ModuleType) -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as play:
-        started = play.chromium.launch(executable_path=CHROMIUM, args=list(served.FLAGS))
-        yield started
-        started.close()
 
 
 def test_two_clicks_from_the_first_page_to_a_sites_hydrograph(

@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -17,10 +17,6 @@ from thalweg.dashboard import jobs
 from thalweg.flows.dashboard_server import PUBLIC, SUBMIT, TOKEN
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-pytestmark = pytest.mark.skipif(
-    not Path(CHROMIUM).exists(), reason="no Chromium installed (Debian: apt-get install chromium)"
-)
 SECRET = "the-token-of-the-lab-0123"
 TINY = """\
 name: tiny
@@ -32,14 +28,6 @@ models:
   climatology: {kind: climatology}
 training: {epochs: 400, steps_per_epoch: 20, window: 60, warmup: 60}
 """
-
-
-@pytest.fixture(scope="module")
-def browser(served: ModuleType) -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as play:
-        started = play.chromium.launch(executable_path=CHROMIUM, args=list(served.FLAGS))
-        yield started
-        started.close()
 
 
 def opened(browser: "playwright.Browser") -> "playwright.Page":

@@ -8,22 +8,11 @@ import urllib.request
 import pytest
 import yaml
 from deploy_files import DEPLOY, PREFECT
-from deploy_services import BIN, OPEN, PATH, answer, command_of, free_port, running, wait_until
+from deploy_services import BIN, EXPERIMENT, OPEN, PATH, answer, command_of, free_port, running, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SECRET = "planted-0123456789abcdef"
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-EXPERIMENT = {
-    "name": "small",
-    "data": {
-        "store": "twin.zarr",
-        "source": {"kind": "thalweg.flows.twin:twin", "sites": 4, "regions": 2, "years": 3, "seed": 3},
-    },
-    "splits": [
-        {"kind": "temporal", "train": ["2001-01-01", "2001-12-31"], "test": ["2002-01-01", "2002-12-31"]}
-    ],
-    "models": {"lstm": {"kind": "lstm", "hidden": 3}},
-}
 
 
 def ask(url, what, content):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from deploy_services import EXPERIMENT
 
 THALWEG = Path(sys.executable).with_name("thalweg")
 SECRET = "planted-7c1f0a9be2d34586"
@@ -28,16 +29,8 @@ ENVIRONMENT = {
     "THALWEG_LOG_FORMAT": "json",
     "THALWEG_LOG_FILE": "events.jsonl",
 }
-EXPERIMENT = {
-    "name": "small",
-    "data": {
-        "store": "twin.zarr",
-        "source": {"kind": "thalweg.flows.twin:twin", "sites": 4, "regions": 2, "years": 3, "seed": 3},
-    },
-    "splits": [
-        {"kind": "temporal", "train": ["2001-01-01", "2001-12-31"], "test": ["2002-01-01", "2002-12-31"]}
-    ],
-    "models": {"lstm": {"kind": "lstm", "hidden": 3}},
+TRAINED = {
+    **EXPERIMENT,
     "training": {"epochs": 1, "steps_per_epoch": 2, "window": 60, "warmup": 30},
 }
 
@@ -74,7 +67,7 @@ def files_with(secret, folder):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_run_leaves_no_secret_in_what_it_writes_and_logs(tmp_path):
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump(EXPERIMENT))
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(TRAINED))
     over = threading.Event()
     leaks: set[str] = set()
     with tempfile.TemporaryDirectory(prefix="s", dir="/tmp", ignore_cleanup_errors=True) as scratch:
