@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import os
+import sys
+import threading
+import time
 from typing import Any
 
 import icechunk
@@ -18,6 +22,20 @@ _FORMAT: dict[str, Any] = {"spec_version": 1} if _has_formats else {}
 
 
 READ_BYTES = 128 * 1024
+EXIT_SECONDS = 0.5
+
+
+@atexit.register
+def _let_threads_return() -> None:
+    """Wait, at exit, for Icechunk's threads that are within Python: one that tells its result.
+
+    What it told lets the program go on, and end, before that thread is back; then it wants an interpreter
+    that is gone, and aborts the process (https://github.com/PyO3/pyo3-async-runtimes/issues/40).
+    """
+    deadline = time.monotonic() + EXIT_SECONDS
+    own = {thread.ident for thread in threading.enumerate()}
+    while sys._current_frames().keys() - own and time.monotonic() < deadline:
+        time.sleep(0.001)
 
 
 def create_repository(storage: icechunk.Storage) -> None:
