@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import streamlit as st
 import xarray as xr
@@ -251,22 +252,40 @@ def _summary(key: int, _runs: Sources, metric: str) -> pd.DataFrame:
 
 @st.cache_data(max_entries=500, show_spinner="Summarising skill …")
 def _model_medians(key: int, _runs: Sources, names: tuple[str, ...] | None) -> pd.DataFrame:
-    table = _metrics(hash(_runs), _runs)[0] if names is None else _few(_runs, names)
-    shown = [name for name in measures(table.columns) if names is None or name in names]
-    by_site = table.groupby(["model", "split", "site"], observed=True)[shown].mean()
+    if names is None:
+        table = _metrics(hash(_runs), _runs)[0]
+        shown = list(measures(table.columns))
+        by_site = table.groupby(["model", "split", "site"], observed=True)[shown].mean()
+    else:
+        by_site = _means_by_site(_runs, names)
     return by_site.groupby(["model", "split"]).median().reset_index()
 
 
-def _few(runs: Sources, names: tuple[str, ...]) -> pd.DataFrame:
-    """Some metrics of runs: columns model, split, site and those."""
+def _means_by_site(runs: Sources, names: tuple[str, ...]) -> pd.DataFrame:
+    """Means of some metrics over runs: index model, split and site, a column for each that there is.
+
+    In Arrow, and of these columns alone: tables of hundreds of runs take a third of the time of pandas'.
+    """
     opened = [Run(Path(path)) for path, _ in runs]
     looks.shown(root(), opened, "dashboard")
     parts = []
     for run in opened:
         table = _columns(str(run.path), ("site", *names))
         if table is not None and "site" in table.column_names:
-            parts.append(table.to_pandas().assign(model=run.model, split=run.split))
-    return pd.concat(parts) if parts else pd.DataFrame(columns=["model", "split", "site"])
+            for name, value in (("model", run.model), ("split", run.split)):
+                table = table.append_column(name, pa.repeat(str(value), table.num_rows))
+            parts.append(table)
+    keys = ["model", "split", "site"]
+    if not parts:
+        return pd.DataFrame(columns=keys).set_index(keys)
+    whole = pa.concat_tables(parts, promote_options="permissive")
+    there = [name for name in names if name in whole.column_names]
+    for name in there:  # NaN is a number to Arrow
+        column = whole[name].cast(pa.float64())
+        column = pc.if_else(pc.is_nan(column), None, column)
+        whole = whole.set_column(whole.column_names.index(name), name, column)
+    means = whole.group_by(keys).aggregate([(name, "mean") for name in there])
+    return means.rename_columns([*keys, *there]).to_pandas().set_index(keys)
 
 
 def _columns(path: str, names: Sequence[str]) -> pa.Table | None:

@@ -19,7 +19,8 @@ from thalweg.flows.ledger import LEDGER, Cost, cost_of, silent_seconds, total
 from thalweg.storage.results import Run
 
 SILENT_SECONDS = 120.0  # a run that is under way writes its ledger every 5 s
-BUDGET_SECONDS = 0.7  # for medians that were not read before; the others follow a moment later
+# for medians that were not read before: before the first sight, and in each later turn
+FIRST_SECONDS, BUDGET_SECONDS = 0.1, 1.5
 _ACTIVE = ("running", "waiting")
 
 

@@ -1,6 +1,6 @@
 """Overview: what was run, how far it is, how good it is, what it took, and what failed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -20,15 +20,21 @@ _ROW, _MOST = 35, 400  # height of a table's row, and of the table (px)
 def page(look: Look) -> None:
     """Draws the page, again every few seconds while something runs."""
     found = experiments.summaries(data.cards())
-    whole = experiments.medians(found, METRIC, budget=0.0)[1]
+    known, whole = experiments.medians(found, METRIC, experiments.FIRST_SECONDS)
     busy = any(each.active for each in found)
-    every = "1s" if not whole else "5s" if busy else "30s"
-    st.fragment(_followed, run_every=every)(look, busy, whole)
+    every = "0.3s" if not whole else "5s" if busy else "30s"
+    first = iter([(found, known)])  # to be seen at once; what takes time follows
+    st.fragment(_followed, run_every=every)(look, busy, whole, first)
 
 
 @parts.guarded
-def _followed(look: Look, busy: bool, whole: bool) -> None:
+def _followed(
+    look: Look, busy: bool, whole: bool, first: Iterator[tuple[list[Summary], dict[str, pd.DataFrame]]]
+) -> None:
     """The page; drawn at another pace from when something starts, or all has been read."""
+    if (drawn := next(first, None)) is not None:
+        overview(look, *drawn)
+        return
     found = experiments.summaries(data.cards())
     medians, complete = experiments.medians(found, METRIC)
     overview(look, found, medians)
@@ -86,7 +92,7 @@ def under_way(found: Sequence[Summary]) -> None:
 def table(found: Sequence[Summary], medians: Mapping[str, pd.DataFrame], measure: Measure, look: Look) -> str:
     """All experiments; the one that is picked is told in detail below. Returns its name."""
     names = [each.name for each in found]
-    splits = _usual_splits(medians)
+    splits = _usual_splits(found)
     chosen = choices.recall("experiment")
     chosen = chosen if chosen in names else names[0]
     shown = pd.DataFrame(
@@ -157,9 +163,9 @@ def failures(found: Sequence[Summary]) -> None:
         parts.html("".join(_reason(*key, labels) for key, labels in list(reasons.items())[:50]))
 
 
-def _usual_splits(medians: Mapping[str, pd.DataFrame]) -> list[str]:
+def _usual_splits(found: Sequence[Summary]) -> list[str]:
     """The splits that most experiments have, in the order in which they are met."""
-    met = [split for table in medians.values() for split in dict.fromkeys(table["split"])]
+    met = [split for each in found for split in dict.fromkeys(run.split for run in each.runs)]
     often = sorted(dict.fromkeys(met), key=lambda split: -met.count(split))
     return often[:_SPLITS]
 

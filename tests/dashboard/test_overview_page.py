@@ -28,6 +28,7 @@ def own(made_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     root = tmp_path / "runs"
     shutil.copytree(made_runs, root)
     monkeypatch.setenv("THALWEG_RUNS", str(root))
+    monkeypatch.setattr(experiments, "FIRST_SECONDS", 60.0)
     monkeypatch.chdir(tmp_path)
     return root
 
