@@ -141,8 +141,7 @@ def scores_dataset(scores: pd.DataFrame, measures: Mapping[str, Measure]) -> xr.
     for name, measure in measures.items():
         values = [scores[run, name].to_numpy(float) for run in runs if (run, name) in scores]
         if len(values) == len(runs):
-            about = {"units": measure.units or "1", "long_name": measure.long}
-            variables[name] = (("run", "site"), values, about)
+            variables[name] = (("run", "site"), values, measure.about)
     return xr.Dataset(variables, coords={"run": runs, "site": list(scores.index)})
 
 
@@ -161,6 +160,8 @@ def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, str]:
         name = f"{above}.{key}" if above else str(key)
         if isinstance(value, Mapping):
             found |= _flat(value, name)
+        elif isinstance(value, list):
+            found[name] = ", ".join(str(each) for each in value) or "none"
         elif value is not None:
             found[name] = str(value)
     return found

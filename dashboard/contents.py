@@ -1,17 +1,20 @@
 """What is in a version of a store: its sites, how complete each variable is, and one site's series."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 import xarray as xr
 
+from thalweg.dashboard.attributes import Names, described
 from thalweg.flows.data_commands import years_text
 from thalweg.storage.difference import Difference, difference
 from thalweg.storage.repository import Repository
 from thalweg.storage.sites import site_rows
 from thalweg.storage.statistics import stored_statistics
+from thalweg.storage.variables import names_over
 
 PLACE = ("latitude", "longitude", "region")
 FIRST = ("discharge", "precipitation", "temperature", "potential_evapotranspiration")
@@ -27,12 +30,14 @@ class Contents:
     places : index site; latitude, longitude (degrees), region.
     series : units of each variable over time.
     attributes : units of each static number.
+    known : what both are called.
     first, last : days.
     """
 
     places: pd.DataFrame
     series: dict[str, str]
     attributes: dict[str, str]
+    known: Names
     first: str
     last: str
 
@@ -57,6 +62,7 @@ def contents(store: str, version: str) -> Contents:
         places,
         {name: units[name] for name in sorted(timed, key=lambda name: (_rank(name), name))},
         {name: units[name] for name in sorted(plain)},
+        described(dataset),
         first,
         last,
     )
@@ -88,6 +94,38 @@ def attribute(store: str, version: str, name: str) -> pd.Series:
     """A static attribute by site."""
     values = _opened(store, version)[name].values
     return pd.Series(values, contents(store, version).places.index, dtype=float, name=name)
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def attributes_at(store: str, version: str, site: str) -> pd.DataFrame:
+    """What is known of a site that does not vary in time.
+
+    Returns
+    -------
+    Columns ``attribute`` (in words), ``value`` (text), ``units``, and ``below``: the share of all sites with
+    a smaller value (%), missing for what is no number.
+    """
+    table, known = _attributes(store, version), contents(store, version).known
+    rows = []
+    for name in table:
+        value: Any = table.at[site, name]
+        if pd.isna(value) or value == "":
+            continue
+        numeric = pd.api.types.is_numeric_dtype(table[name])
+        below = 100.0 * float((table[name] < value).sum()) / max(int(table[name].count()), 1)
+        about = known[str(name)]
+        told = f"{value:,.4g}" if numeric else str(value)
+        rows.append((about.title, told, about.unit, below if numeric else np.nan))
+    return pd.DataFrame(rows, columns=["attribute", "value", "units", "below"])
+
+
+@st.cache_resource(max_entries=4, show_spinner="Reading the attributes …")
+def _attributes(store: str, version: str) -> pd.DataFrame:
+    """All that is over sites alone, a column each."""
+    dataset = _opened(store, version)
+    names = [str(name) for name in names_over(dataset, "site") if name not in PLACE]
+    sites = contents(store, version).places.index
+    return pd.DataFrame({name: dataset[name].values for name in names}, index=sites)
 
 
 @st.cache_data(max_entries=200, show_spinner="Reading the series …")

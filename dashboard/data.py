@@ -285,7 +285,8 @@ def _means_by_site(runs: Sources, names: tuple[str, ...]) -> pd.DataFrame:
         column = pc.if_else(pc.is_nan(column), None, column)
         whole = whole.set_column(whole.column_names.index(name), name, column)
     means = whole.group_by(keys).aggregate([(name, "mean") for name in there])
-    return means.rename_columns([*keys, *there]).to_pandas().set_index(keys)
+    found: pd.DataFrame = means.rename_columns([*keys, *there]).to_pandas()
+    return found.set_index(keys)
 
 
 def _columns(path: str, names: Sequence[str]) -> pa.Table | None:

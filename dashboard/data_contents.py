@@ -7,7 +7,7 @@ import streamlit as st
 
 from thalweg.dashboard import choices, contents, parts
 from thalweg.dashboard.contents import Contents
-from thalweg.dashboard.figures.contents import variables_by_day
+from thalweg.dashboard.figures.contents import ROW, variables_by_day
 from thalweg.dashboard.figures.parameters import parameter_map
 from thalweg.dashboard.figures.sitemap import clicked
 from thalweg.dashboard.figures.water import words
@@ -15,6 +15,8 @@ from thalweg.dashboard.look import Look, count, text
 from thalweg.storage.difference import Difference
 
 _MAP = 430  # height (px)
+_LINE = 30  # height of a table's row (px)
+_FEWEST = 8  # attributes that are shown without scrolling, whatever the series
 _NAMED = 8  # sites that are named one by one
 _KINDS = {"share": "days with a value", "mean": "mean"}
 
@@ -24,18 +26,44 @@ def draw(store: str, version: str, look: Look) -> None:
     held = contents.contents(store, version)
     left, right = st.columns([5, 6], gap="large")
     with left:
-        site = _map(store, version, held, look)
+        _map(store, version, held, look)
     with right:
-        site = choices.select("site", "Site", list(held.places.index), site)
+        site = choices.select("site", "Site", list(held.places.index))
         table = contents.series(store, version, site)
         if table.empty or not len(table.columns):
             parts.note("This version has no variable over time.")
         else:
             parts.plot(variables_by_day(table, held.series, look), f"series-{site}")
+    with left:
+        _facts(contents.attributes_at(store, version, site), site, len(table.columns))
 
 
-def _map(store: str, version: str, held: Contents, look: Look) -> str | None:
-    """Sites coloured by how complete a variable is, its mean, or an attribute; the one that was clicked."""
+def _facts(known: pd.DataFrame, site: str, variables: int) -> None:
+    """The attributes of the site that is shown, as far down as its series go."""
+    if known.empty:
+        return
+    parts.section(f"Attributes of {site}")
+    column = st.column_config
+    most = max(_FEWEST * _LINE, ROW * variables - _MAP - 140)
+    st.dataframe(
+        known,
+        hide_index=True,
+        height=min(_LINE * (len(known) + 1) + 3, most),
+        row_height=_LINE,
+        placeholder="",
+        column_config={
+            "attribute": column.TextColumn("attribute", width=285),
+            "value": column.TextColumn("value", width=105),
+            "units": column.TextColumn("units", width=75),
+            "below": column.NumberColumn(
+                "% below", format="%.0f", width=75, help="Sites of the store with a smaller value"
+            ),
+        },
+    )
+
+
+def _map(store: str, version: str, held: Contents, look: Look) -> None:
+    """Sites coloured by how complete a variable is, its mean, or an attribute; a click chooses one."""
     counted = contents.completeness(store, version)
     options = [name for name in held.series if name in set(counted["variable"])]
     first, second = st.columns([3, 2])
@@ -43,9 +71,15 @@ def _map(store: str, version: str, held: Contents, look: Look) -> str | None:
         names = [*options, *held.attributes]
         if not names:
             parts.note("There is nothing to colour the sites by.")
-            return None
+            return
         start = "discharge" if "discharge" in names else names[0]
-        variable = choices.select("variable", "On the map", names, start, show=words)
+        variable = choices.select(
+            "variable",
+            "On the map",
+            names,
+            start,
+            show=lambda name: held.known[name].title if name in held.attributes else words(name),
+        )
     if variable in options:
         with second:
             kind = choices.segments("as", "As", list(_KINDS), show=_KINDS.__getitem__)
@@ -53,7 +87,8 @@ def _map(store: str, version: str, held: Contents, look: Look) -> str | None:
         units = "%" if kind == "share" else held.series[variable]
     else:
         values, units = contents.attribute(store, version, variable), held.attributes[variable]
-    fig = parameter_map(held.places.assign(value=values), variable, units, look, _MAP)
+    told = held.known[variable].bare if variable in held.attributes else words(variable)
+    fig = parameter_map(held.places.assign(value=values), told, units, look, _MAP)
     event = parts.plot(fig, f"contents-{variable}", on_select="rerun", selection_mode="points")
     _summary(values, units, held)
     picked = clicked(event)
@@ -61,7 +96,6 @@ def _map(store: str, version: str, held: Contents, look: Look) -> str | None:
     if picked is not None and picked != st.session_state.get("contents-last"):
         st.session_state["contents-last"] = picked
         choices.tell("site", picked)
-    return None
 
 
 def _summary(values: pd.Series, units: str, held: Contents) -> None:

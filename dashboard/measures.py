@@ -77,6 +77,11 @@ class Measure:
         return f" {self.units}" if self.units not in ("", "1", "-") else ""
 
     @property
+    def about(self) -> dict[str, str]:
+        """Attributes of the metric in a file."""
+        return {"units": self.units or "1", "long_name": self.long}
+
+    @property
     def axis(self) -> str:
         """Title of an axis, always with units."""
         return f"{self.short} ({self.suffix.strip() or '–'})"

@@ -33,7 +33,7 @@ def look() -> Look:
 def style(look: Look) -> None:
     """The style sheet of the pages' own HTML, once a page."""
     st.html(f"""<style>
-.block-container {{ max-width: 1480px; padding-left: 2.2rem; padding-right: 2.2rem; }}
+.block-container {{ max-width: 1480px; padding: 3.7rem 2.2rem 3rem; }}
 .t-note {{ color: {look.muted}; font-size: .9rem; }}
 .t-muted {{ color: {look.muted}; }}
 .t-title {{ display: flex; align-items: baseline; gap: .9rem; flex-wrap: wrap; }}

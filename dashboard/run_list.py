@@ -20,7 +20,7 @@ def shown() -> dict[str, Measure]:
 
 
 def draw(runs: Sequence[Card], shown: Mapping[str, Measure], lines: Mapping[str, Stroke], look: Look) -> None:
-    """All runs in one table that sorts and scrolls; the one that is picked is told in detail."""
+    """All runs in one table that sorts and scrolls; one, the first until another is picked, in detail."""
     parts.section("Runs")
     medians = [data.medians(run.path, run.stamp, tuple(shown)) for run in runs]
     table = pd.DataFrame(
@@ -74,7 +74,9 @@ def draw(runs: Sequence[Card], shown: Mapping[str, Measure], lines: Mapping[str,
     st.session_state["runs-last"] = rows
     chosen = choices.recall("run")
     with narrow:
-        details(next((run for run in runs if run.id == chosen), None), lines, look)
+        trained = [run for run in runs if not run.floor]
+        known = [run for run in runs if run.id == chosen]
+        details((known or trained or runs)[0], lines, look)
 
 
 def _fold_width(runs: Sequence[Card]) -> int:
@@ -82,11 +84,8 @@ def _fold_width(runs: Sequence[Card]) -> int:
     return min(52 + 7 * max(0, max(len(run.fold) for run in runs) - 3), 150)
 
 
-def details(run: Card | None, lines: Mapping[str, Stroke], look: Look) -> None:
+def details(run: Card, lines: Mapping[str, Stroke], look: Look) -> None:
     """One run: what became of it and its training curve."""
-    if run is None:
-        parts.note("Pick a run in the table for its training curve and what became of it.")
-        return
     square = tables.state_square(run.state, look, run.progress)
     st.html(
         f'<div class="t-legend" style="color:inherit"><span>{square} <b>{text(run.model)}</b></span></div>'

@@ -43,11 +43,16 @@ class Weather:
 
 def weather(run: Card, site: str) -> Weather:
     """Weather at a site over the test period of a run."""
-    store, version = _source(run.path, run.stamp)
+    store, version = source(run)
     if not store:
         return _none("the run does not name its store")
-    where = place(store)
-    return _weather(where, version, _reached(where), site, run.test_start, run.test_end)
+    return _weather(store, version, reached(store), site, run.test_start, run.test_end)
+
+
+def source(run: Card) -> tuple[str, str]:
+    """Where the store is that the test part of a run is in, and its version; empty where it names none."""
+    store, version = _source(run.path, run.stamp)
+    return (place(store) if store else ""), version
 
 
 @st.cache_data(max_entries=500, show_spinner="Reading the weather …")
@@ -55,7 +60,7 @@ def _weather(store: str, version: str, reached: int, site: str, start: str, end:
     if not reached:
         return _none(f"the store {shown(store)} is not there any more")
     try:
-        dataset = _opened(store, version)
+        dataset = opened(store, version)
         names = [name for name in _WANTED if name in dataset and "time" in dataset[name].dims]
         if not names:
             return _none(f"the store {shown(store)} has neither precipitation nor temperature")
@@ -76,7 +81,7 @@ def _weather(store: str, version: str, reached: int, site: str, start: str, end:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _opened(store: str, version: str) -> xr.Dataset:
+def opened(store: str, version: str) -> xr.Dataset:
     """A version of a store, which never changes; its data are read when they are used."""
     return open_store(store, version or None)
 
@@ -91,7 +96,7 @@ def _source(path: str, stamp: Stamp) -> tuple[str, str]:
     return str(manifest.get("store") or ""), str(manifest.get("snapshot") or "")
 
 
-def _reached(store: str) -> int:
+def reached(store: str) -> int:
     """Whether a store may be there, told anew when that may have changed; 0 where it is gone."""
     try:
         location = Location.of(store)

@@ -189,10 +189,18 @@ def _sentence(
     if about.better in ("zero", "one"):
         what = f"distance of the {what} from {about.perfect:g}"
     unit = "" if about.units == "1" else f" {about.units}"
+    decimals = _decimals(about, max(abs(low), abs(high)))
     numbers = (
-        f"median difference {median:+.3g}{unit}, {level:.0%} interval {low:+.3g} to {high:+.3g}; "
+        f"median difference {median:+.{decimals}f}{unit}, {level:.0%} interval {low:+.{decimals}f} to "
+        f"{high:+.{decimals}f}; "
         f"{a} better at {share:.0%} of {difference.sites} sites"
     )
     if verdict == "none":
         return f"no clear difference between {a} and {b} in {what} ({numbers})"
     return f"{a} is better than {b} in {what} ({numbers})"
+
+
+def _decimals(about: Metric, size: float) -> int:
+    """Give the same decimals to all differences of a metric, unless one would be nothing but zeros."""
+    least = 2 if about.units == "%" else 3
+    return next((places for places in range(least, 9) if round(size, places) > 0.0), least)

@@ -52,7 +52,7 @@ class Looks:
     def __str__(self) -> str:
         """Say it in words."""
         if not self.runs:
-            return "not counted: it was made before looks were"
+            return "not counted: its runs are from before looks were"
         text = (
             f"{_plural(self.models, 'model')} in {_plural(self.runs, 'run')} of "
             f"{_plural(self.experiments, 'experiment')} scored on it, shown {_plural(self.shown, 'time')}"

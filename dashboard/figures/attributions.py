@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.figures.frame import figure
+from thalweg.dashboard.figures.frame import figure, two_lines
 from thalweg.dashboard.look import Look
 
 MOST_FEATURES = 10
+_LINE = 44  # letters
 _COLORS = ("#3c78a8", "#6a9f58", "#8a6fb0", "#b08d57", "#c77c9b", "#5a9aa8")
 _COLORS_DARK = ("#6fabd8", "#93c47d", "#b59ad8", "#d4b27d", "#e0a3bd", "#86c4d0")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
@@ -21,11 +22,11 @@ def importance(
 
     Parameters
     ----------
-    shares : a row a feature, a column a method; the strongest first.
+    shares : a row a feature, named for reading, a column a method; the strongest first.
     failed : by method the checks that it fails; None for a method without a check of its own.
     """
     fig = figure(look, height, title)
-    features = [name.replace("+", " + ") for name in shares.index][::-1]
+    features = [str(name) for name in shares.index][::-1]
     place = list(range(len(features)))[::-1]
     colors = _COLORS_DARK if look.dark else _COLORS
     for number, method in enumerate(shares.columns):
@@ -48,7 +49,9 @@ def importance(
             hovertemplate=f"%{{customdata[0]}}: %{{x:.2f}}<br>{method}, {_told(bad)}<extra></extra>",
         )
     fig.update_yaxes(
-        tickvals=list(range(len(features))), ticktext=[_short(name) for name in features], showgrid=True
+        tickvals=list(range(len(features))),
+        ticktext=[two_lines(name, _LINE) for name in features],
+        showgrid=True,
     )
     fig.update_xaxes(title_text="share of the method's whole (–)", rangemode="tozero")
     fig.update_layout(hovermode="closest", legend={"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top"})
@@ -97,7 +100,3 @@ def _told(failed: Sequence[str] | None) -> str:
     if failed is None:
         return "no check of its own"
     return f"fails {', '.join(failed)}" if failed else "passes"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 44 else f"{name[:42]}…"

@@ -10,6 +10,8 @@ from thalweg.dashboard.figures.frame import fade, figure
 from thalweg.dashboard.look import Look, Stroke
 from thalweg.dashboard.measures import Measure
 
+_STEPS = 400
+
 
 def distribution(
     values: Mapping[str, pd.Series], measure: Measure, strokes: Mapping[str, Stroke], look: Look, height: int
@@ -28,6 +30,9 @@ def distribution(
         if ordered.size == 0:
             continue
         share = 100.0 * np.arange(1, ordered.size + 1) / ordered.size
+        if ordered.size > _STEPS:  # as many as a screen can show; the first and the last among them
+            kept = np.linspace(0, ordered.size - 1, _STEPS).round().astype(int)
+            ordered, share = ordered[kept], share[kept]
         stroke = strokes[model]
         fig.add_scatter(
             # a step up from 0 at the first site, so that the line starts on the axis

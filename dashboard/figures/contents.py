@@ -11,7 +11,7 @@ from thalweg.dashboard.figures.frame import dress, fade, markers
 from thalweg.dashboard.figures.water import words
 from thalweg.dashboard.look import Look, units_text
 
-_ROW = 118  # height of a variable (px)
+ROW = 118  # height of a variable (px)
 _GAPS = 60  # longest gaps of a variable that are marked
 
 
@@ -25,7 +25,7 @@ def variables_by_day(table: pd.DataFrame, units: Mapping[str, str], look: Look) 
     """
     names = list(table.columns)
     fig = make_subplots(len(names), 1, shared_xaxes=True, vertical_spacing=0.18 / max(len(names), 1))
-    dress(fig, look, _ROW * len(names) + 40)
+    dress(fig, look, ROW * len(names) + 40)
     shade = fade(look.states["failed"], 0.22 if look.dark else 0.16)
     for row, name in enumerate(names, start=1):
         values = table[name]

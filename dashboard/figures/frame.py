@@ -1,6 +1,7 @@
 """What all figures share: type, grid, margins, legend, and how they are shown."""
 
 from collections.abc import Callable
+from textwrap import shorten, wrap
 from typing import Any, cast
 
 import plotly.graph_objects as go
@@ -91,5 +92,31 @@ def markers(fig: go.Figure, points: int) -> Callable[..., go.Figure]:
 
 def fade(color: str, opacity: float) -> str:
     """A `#rrggbb` colour with an opacity between 0 and 1."""
-    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    red, green, blue = channels(color)
     return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+def channels(color: str) -> tuple[int, int, int]:
+    """Red, green and blue (0 to 255) of a `#rrggbb` colour."""
+    red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
+    return red, green, blue
+
+
+def luminance(color: str) -> float:
+    """Relative luminance of a `#rrggbb` colour, 0 to 1 (WCAG 2.2)."""
+    parts = (channel / 255 for channel in channels(color))
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def readable_on(color: str) -> str:
+    """Black or white, whichever has the higher contrast on a `#rrggbb` colour: at least 4.58 on any."""
+    # where both contrasts are equal: (1.05 / 0.05) ** 0.5 = 4.58
+    return "#000000" if (luminance(color) + 0.05) ** 2 >= 1.05 * 0.05 else "#ffffff"
+
+
+def two_lines(name: str, letters: int) -> str:
+    """A name on at most two lines of so many letters; what does not fit is cut."""
+    first, *others = wrap(name, letters) or [""]
+    rest = shorten(" ".join(others), letters, placeholder=" …")
+    return f"{first}<br>{rest}" if rest else first

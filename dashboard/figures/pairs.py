@@ -22,7 +22,13 @@ _SYMBOLS = ("circle", "square", "diamond", "triangle-up")
 
 
 def pair_scatter(
-    sites: pd.DataFrame, first: pd.Series, second: pd.Series, measure: Measure, look: Look, height: int
+    sites: pd.DataFrame,
+    first: pd.Series,
+    second: pd.Series,
+    measure: Measure,
+    look: Look,
+    height: int,
+    title: str = "",
 ) -> go.Figure:
     """A metric of one model against that of another; the 1:1 line divides where each is better.
 
@@ -31,7 +37,7 @@ def pair_scatter(
     sites : index site; column region.
     first, second : the metric by site, on the horizontal and the vertical axis; their names are the models.
     """
-    fig = figure(look, height, f"{measure.short} site by site")
+    fig = figure(look, height, title or f"{measure.short} site by site")
     table = pd.DataFrame({"region": sites["region"].astype(str), "x": first, "y": second}).dropna(
         subset=["x", "y"]
     )

@@ -1,15 +1,19 @@
 """Parameters on a map and along attributes."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.figures.frame import fade, figure, markers
+from thalweg.dashboard.attributes import Attribute
+from thalweg.dashboard.figures.frame import channels, fade, figure, markers, readable_on, two_lines
 from thalweg.dashboard.figures.sitemap import ground, marker_size
 from thalweg.dashboard.figures.water import words
 from thalweg.dashboard.look import DIVERGING_SCALE, SKILL_SCALE, Look
 
 MOST_ATTRIBUTES = 14
+_LINE = 26  # letters of a name
 
 
 def parameter_map(sites: pd.DataFrame, name: str, units: str, look: Look, height: int) -> go.Figure:
@@ -63,7 +67,13 @@ def parameter_map(sites: pd.DataFrame, name: str, units: str, look: Look, height
 
 
 def response(
-    classes: pd.DataFrame, parameter: str, attribute: str, units: str, color: str, look: Look, height: int
+    classes: pd.DataFrame,
+    parameter: str,
+    attribute: Attribute,
+    units: str,
+    color: str,
+    look: Look,
+    height: int,
 ) -> go.Figure:
     """Median and quartiles of a parameter in classes of an attribute, a line a run.
 
@@ -72,7 +82,8 @@ def response(
     classes : columns run, low, high, lower_quartile, median, upper_quartile, sites of one parameter and
         attribute.
     """
-    fig = figure(look, height, f"{words(parameter)[:1].upper()}{words(parameter)[1:]} along {attribute}")
+    title = f"{words(parameter)[:1].upper()}{words(parameter)[1:]} along {attribute.long}"
+    fig = figure(look, height, title)
     runs = list(classes.groupby("run", sort=False))
     for run, own in runs:
         middle = (own["low"] + own["high"]) / 2
@@ -100,48 +111,39 @@ def response(
             ),
             showlegend=False,
         )
-    fig.update_xaxes(title_text=attribute)
+    fig.update_xaxes(title_text=attribute.axis)
     fig.update_yaxes(title_text=f"{words(parameter)} ({'–' if units in ('', '1') else units})")
     return fig
 
 
-def correlations(table: pd.DataFrame, doubtful: pd.DataFrame, look: Look) -> go.Figure:
+def correlations(
+    table: pd.DataFrame, doubtful: pd.DataFrame, attributes: Mapping[str, Attribute], look: Look
+) -> go.Figure:
     """Rank correlation over sites of parameters (rows) with attributes (columns).
 
     Parameters
     ----------
     table : parameter by attribute, -1 to 1.
     doubtful : of the same shape; whether it may be chance: written without a number.
+    attributes : of the columns.
     """
     fig = figure(look, 150 + 26 * len(table), "Rank correlation of parameters with attributes, over sites")
     values = table.to_numpy(float)
-    text = [
-        [
-            "" if unsure or not np.isfinite(value) else f"{value:+.1f}".replace("-", "−")
-            for value, unsure in zip(*row, strict=True)
-        ]
-        for row in zip(values, doubtful.to_numpy(bool), strict=True)
-    ]
     low, soft, middle, rather, high = DIVERGING_SCALE
+    shades = (low, soft, look.panel if look.dark else middle, rather, high)
+    columns = [str(name) for name in table.columns]
+    rows = [words(str(name)) for name in table.index]
     fig.add_heatmap(
         z=values,
-        x=list(table.columns),
-        y=[words(str(name)) for name in table.index],
+        x=columns,
+        y=rows,
         zmin=-1,
         zmax=1,
-        colorscale=[
-            [0, low],
-            [0.25, soft],
-            [0.5, look.panel if look.dark else middle],
-            [0.75, rather],
-            [1, high],
-        ],
-        text=text,
-        texttemplate="%{text}",
-        textfont={"size": 11},
+        colorscale=[[place / 4, shade] for place, shade in enumerate(shades)],
         xgap=1,
         ygap=1,
-        hovertemplate="%{y} with %{x}: %{z:+.2f}<extra></extra>",
+        customdata=[[attributes[name].title for name in columns]] * len(rows),
+        hovertemplate="%{y} with %{customdata}: %{z:+.2f}<extra></extra>",
         colorbar={
             "thickness": 10,
             "outlinewidth": 0,
@@ -151,6 +153,37 @@ def correlations(table: pd.DataFrame, doubtful: pd.DataFrame, look: Look) -> go.
             "title": {"text": "ρ (–)", "font": {"size": 12, "color": look.muted}},
         },
     )
+    told = np.argwhere(np.isfinite(values) & ~doubtful.to_numpy(bool))
+    fig.add_scatter(
+        x=[columns[column] for _, column in told],
+        y=[rows[row] for row, _ in told],
+        mode="text",
+        text=[f"{values[row, column]:+.1f}".replace("-", "−") for row, column in told],
+        textfont={
+            "size": 12,
+            "color": [readable_on(_mixed(shades, values[row, column])) for row, column in told],
+        },
+        hoverinfo="skip",
+        showlegend=False,
+    )
     fig.update_yaxes(autorange="reversed", ticks="", showgrid=False)
-    fig.update_xaxes(tickangle=-40, ticks="", showline=False, showgrid=False)
+    fig.update_xaxes(
+        tickangle=-40,
+        ticks="",
+        showline=False,
+        showgrid=False,
+        tickvals=columns,
+        ticktext=[two_lines(attributes[name].bare, _LINE) for name in columns],
+    )
     return fig
+
+
+def _mixed(shades: Sequence[str], value: float) -> str:
+    """The colour of a value between -1 and 1 on a scale of evenly spaced colours."""
+    place = (min(1.0, max(-1.0, value)) + 1.0) / 2.0 * (len(shades) - 1)
+    before = min(int(place), len(shades) - 2)
+    mixed = (
+        round(first + (place - before) * (second - first))
+        for first, second in zip(channels(shades[before]), channels(shades[before + 1]), strict=True)
+    )
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)

@@ -28,7 +28,7 @@ def untrained(
     pairs : of :func:`thalweg.flows.reporting.readings.untrained_pairs`.
     """
     titles = [what[:1].upper() + what[1:] for _, _, what, _ in pairs]
-    fig = make_subplots(1, len(pairs), subplot_titles=titles, horizontal_spacing=0.06)
+    fig = make_subplots(1, len(pairs), subplot_titles=titles, horizontal_spacing=0.075)
     dress(fig, look, height)
     points = len(sites) * len(pairs)
     add = markers(fig, points)
@@ -66,9 +66,7 @@ def untrained(
         )
         label = "–" if units == "1" else units
         fig.update_xaxes(title_text=f"from observations ({label})", range=[low, high], row=1, col=column)
-        fig.update_yaxes(range=[low, high], row=1, col=column)
-        if column == 1:
-            fig.update_yaxes(title_text=f"simulated ({label})", row=1, col=column)
+        fig.update_yaxes(title_text=f"simulated ({label})", range=[low, high], row=1, col=column)
     fig.update_annotations(font={"size": 13.5, "color": look.ink}, yshift=4)
     fig.update_layout(
         hovermode="closest",

@@ -1,5 +1,6 @@
 """Skill in parts: by season, class of flow, region or class of an attribute."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ def strata_dots(
     look: Look,
     height: int,
     title: str,
+    axis: str,
 ) -> go.Figure:
     """Median skill in each class, a dot a model, with its interval where one run tells it.
 
@@ -26,6 +28,7 @@ def strata_dots(
     ----------
     means : of one kind of strata; columns of :func:`thalweg.flows.reporting.strata.strata_means`.
     models : in their order.
+    axis : what the classes are of, with units.
     """
     fig = figure(look, height, title)
     labels = list(dict.fromkeys(means["label"]))
@@ -61,22 +64,32 @@ def strata_dots(
                 f"<b>{model}</b>, %{{customdata[0]}}<br>{measure.short} %{{y:.{measure.decimals}f}}"
                 f"{measure.suffix}, %{{customdata[1]:,}} sites<extra></extra>"
             ),
-            showlegend=False,
         )
     edge = {"type": "line", "xref": "x", "yref": "y domain", "y0": 0, "y1": 1, "line": {"color": look.faint}}
     fig.update_layout(shapes=[{**edge, "x0": at - 0.5, "x1": at - 0.5} for at in range(1, len(labels))])
     several = sites.nunique() > 1
-    text = [f"{label}<br><span style='font-size:10px'>{sites[label]:,} sites</span>" for label in labels]
+    named = [_minus(label) for label in labels]
+    text = [
+        f"{name}<br><span style='font-size:11px'>{sites[label]:,} sites</span>"
+        for name, label in zip(named, labels, strict=True)
+    ]
     fig.update_xaxes(
+        title_text=axis,
         tickvals=list(range(len(labels))),
-        ticktext=text if several and len(labels) <= 8 else labels,
+        ticktext=text if several and len(labels) <= 8 else named,
         range=[-0.6, len(labels) - 0.4],
         showgrid=False,
     )
     window = measure.window(means["value"].to_numpy(float))
     fig.update_yaxes(title_text=f"median {measure.axis}", range=_range(means, window))
-    fig.update_layout(hovermode="closest")
+    legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"}
+    fig.update_layout(hovermode="closest", legend=legend, margin={"t": 62})
     return fig
+
+
+def _minus(label: str) -> str:
+    """A range of numbers with real minus signs."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", label) if " to " in label else label
 
 
 def _range(means: pd.DataFrame, window: tuple[float, float]) -> list[float]:

@@ -10,7 +10,7 @@ from thalweg.dashboard import choices, comparing, data, parts, tables
 from thalweg.dashboard.data import Card
 from thalweg.dashboard.figures.cdf import distribution
 from thalweg.dashboard.figures.hydrograph import hydrograph
-from thalweg.dashboard.figures.sitemap import skill_map
+from thalweg.dashboard.figures.sitemap import clicked, skill_map
 from thalweg.dashboard.look import Look, Stroke, count, strokes, text
 from thalweg.dashboard.measures import Measure, measures
 from thalweg.dashboard.share import share
@@ -55,12 +55,13 @@ def page(look: Look) -> None:
         metric = choices.select(
             "metric", "Metric", list(found) or ["nse"], show=lambda name: found[name].short if found else name
         )
-    numbers = {"Scores by site": lambda: comparing.scores_dataset(scores, found)} if len(scores) else {}
+    numbers: dict[str, Callable[[], xr.Dataset]] = {}
     with button:
         place = st.empty()
     parts.title("Compare", _note(picked, with_scores, scores))
     parts.html(_warnings(picked, with_scores))
     if len(scores):
+        numbers["Scores by site"] = lambda: comparing.scores_dataset(scores, found)
         measure, key = found[metric], hash(tuple(run.source for run in with_scores))
         st.html(_skill(key, scores, found, measure, lines, with_scores, look))
         parts.html(_words(key, scores, metric))
@@ -70,12 +71,11 @@ def page(look: Look) -> None:
             parts.plot(distribution(by_run, measure, lines, look, _HEIGHT), "compare-cdf")
         with right:
             _map(scores, table, measure, look)
-        flow = _flow(scores, with_scores, lines, look)
-        numbers |= flow
+        numbers |= _flow(scores, with_scores, lines, look)
     _apart(picked)
     parts.notices(problems)
     with place.container():
-        share(numbers)
+        share(lambda: numbers)
 
 
 def suggested(runs: Sequence[Card]) -> list[str]:
@@ -142,7 +142,7 @@ def _words(key: int, scores: pd.DataFrame, metric: str) -> str:
 
 
 def _map(scores: pd.DataFrame, table: pd.DataFrame, measure: Measure, look: Look) -> None:
-    """Where a run is better than another."""
+    """Where a run is better than another; a click on a site shows its flow below."""
     names = list(scores.columns.get_level_values(0).unique())
     left, right = st.columns(2)
     with left:
@@ -154,7 +154,11 @@ def _map(scores: pd.DataFrame, table: pd.DataFrame, measure: Measure, look: Look
     change = Measure("change", f"{measure.short} difference", long, measure.units, "zero", 0.0)
     difference = scores[a, measure.name] - scores[b, measure.name]
     fig = skill_map(places, difference.rename("change"), change, look, _HEIGHT - 70)
-    parts.plot(fig, "compare-map")
+    site = clicked(parts.plot(fig, "compare-map", on_select="rerun", selection_mode="points"))
+    # only when the click changes: a site may have been chosen from the list since
+    if site is not None and site != st.session_state.get("compare-last"):
+        st.session_state["compare-last"] = site
+        choices.tell("site", site)
 
 
 def _flow(
@@ -164,7 +168,9 @@ def _flow(
     named = comparing.labels(runs)
     first, second, third = st.columns([3, 9, 2], gap="medium", vertical_alignment="bottom")
     with first:
-        site = choices.select("site", "Site", list(scores.index), help="Type to search.")
+        site = choices.select(
+            "site", "Site", list(scores.index), help="Type to search, or click it on the map."
+        )
     flow, problems = data.flows({named[run.id]: run for run in runs}, site)
     if flow.empty:
         parts.notices(problems)

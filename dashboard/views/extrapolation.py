@@ -6,15 +6,19 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from thalweg.dashboard import choices, data, evaluated, parts, tables
+from thalweg.dashboard import choices, data, evaluated, parts, tables, taken
 from thalweg.dashboard.data import Card
 from thalweg.dashboard.extremes import NOTE, flood_table, floods
 from thalweg.dashboard.figures.extrapolation import by_distance, data_efficiency, inside_outside
-from thalweg.dashboard.figures.sitemap import clicked, skill_map
-from thalweg.dashboard.look import Look, Stroke, strokes
+from thalweg.dashboard.figures.lines import on_the_line
+from thalweg.dashboard.figures.pairs import outside, pair_scatter
+from thalweg.dashboard.figures.sitemap import skill_map
+from thalweg.dashboard.look import Look, Stroke, count, strokes
 from thalweg.dashboard.measures import Measure, measures
 from thalweg.dashboard.scope import choose_experiment
-from thalweg.evaluation.extrapolation.gaps import extrapolation_gaps
+from thalweg.dashboard.share import share
+from thalweg.dashboard.views.changes import follow, trends_view
+from thalweg.evaluation.extrapolation.gaps import extrapolation_gaps, lines_outside
 from thalweg.evaluation.extrapolation.shares import share_curves
 from thalweg.evaluation.extrapolation.support import skill_by_distance
 from thalweg.evaluation.tables import site_values
@@ -28,7 +32,7 @@ _HEIGHT = 400
 def page(look: Look) -> None:
     """Draws the page."""
     runs = data.cards()
-    first, second = st.columns([3, 2], gap="medium")
+    first, second, third = st.columns([3, 3, 0.7], gap="medium", vertical_alignment="bottom")
     own = choose_experiment(runs, first)
     if own is None:
         return
@@ -61,23 +65,32 @@ def page(look: Look) -> None:
             "sites: it need not be the difference of the medians before it."
         )
     left, right = st.columns([4, 5], gap="medium")
+    pair = None
     with left:
         if not gaps.empty:
             parts.plot(inside_outside(gaps, found[metric], lines, look), "gaps")
         _distances(own, trained, found[metric], lines, look)
     with right:
         if gaps["paired"].any():
-            _map(gaps[gaps["paired"]], trained, own[0].experiment, found[metric], look)
+            pair = _map(gaps[gaps["paired"]], trained, own[0].experiment, found[metric], look)
         for name, own_curves in share_curves(trained, kinds, metric).groupby("curve"):
             curves = {str(model): curve for model, curve in own_curves.groupby("model")}
             fig = data_efficiency(curves, found[metric], lines, look, _HEIGHT, str(name))
             parts.plot(fig, f"efficiency-{name}")
-        _floods(own, trained, lines)
+        scores = _floods(own, trained, lines)
+    if pair is not None:
+        _line(trained, kinds, pair, own[0].experiment, found[metric], lines, look)
+    trends = trends_view(own, lines, look)
     parts.notices(problems)
+    others = {"Floods": scores.reset_index(), "Trends by site": trends}
+    with third:
+        share(lambda: taken.of_experiment(trained, found, metric, gaps, others))
 
 
-def _map(gaps: pd.DataFrame, trained: pd.DataFrame, experiment: str, measure: Measure, look: Look) -> None:
-    """Where one model loses skill outside; a click on a site opens its hydrograph."""
+def _map(
+    gaps: pd.DataFrame, trained: pd.DataFrame, experiment: str, measure: Measure, look: Look
+) -> tuple[str, pd.Series, pd.Series]:
+    """Where one model loses skill outside; gives the model, and its skill inside and outside by site."""
     split = choices.segments("outside", "Change from inside to", list(dict.fromkeys(gaps["split"])))
     model = choices.segments("map", "Model on the map", list(gaps.loc[gaps["split"] == split, "model"]))
     own = trained[trained["model"] == model]
@@ -87,19 +100,52 @@ def _map(gaps: pd.DataFrame, trained: pd.DataFrame, experiment: str, measure: Me
     long = f"{measure.long}: outside less inside"
     change = Measure("change", f"{measure.short} change", long, measure.units, "zero", 0.0)
     fig = skill_map(places, after - before, change, look, _HEIGHT)
-    site = clicked(parts.plot(fig, f"change-{split}", on_select="rerun", selection_mode="points"))
-    if site is not None:
-        told = {"experiment": experiment, "split": split, "site": site}
-        st.switch_page("views/site.py", query_params=told)
+    event = parts.plot(fig, f"change-{split}", on_select="rerun", selection_mode="points")
+    follow(event, experiment, split)
+    return model, before.rename(inside), after.rename(split)
 
 
-def _floods(runs: Sequence[Card], trained: pd.DataFrame, lines: Mapping[str, Stroke]) -> None:
+def _line(
+    trained: pd.DataFrame,
+    kinds: dict[str, str],
+    pair: tuple[str, pd.Series, pd.Series],
+    experiment: str,
+    measure: Measure,
+    lines: Mapping[str, Stroke],
+    look: Look,
+) -> None:
+    """Whether skill inside tells skill outside: over all models, and for the one on the map over sites."""
+    parts.section("Does skill inside tell skill outside?")
+    model, before, after = pair
+    inside, found = lines_outside(trained, kinds, measure.name)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        parts.plot(on_the_line(found, measure, lines, look, _HEIGHT + 40, inside), "on-the-line")
+        parts.note(
+            "A point a model and seed. Grey: the line through them; what lies above it holds better outside "
+            "than its skill inside lets expect (Miller et al. 2021). It takes three points."
+        )
+    with right:
+        places = trained.groupby("site")[["region"]].first()
+        title = f"{measure.short} of {model} site by site"
+        fig = pair_scatter(places, before, after, measure, look, _HEIGHT + 40, title)
+        event = parts.plot(fig, f"line-{after.name}", on_select="rerun", selection_mode="points")
+        follow(event, experiment, str(after.name))
+        edge = outside(before, after, measure)
+        if edge:
+            parts.note(
+                f"{count(edge, 'site')} beyond the axes {'stands' if edge == 1 else 'stand'} on the edge."
+            )
+
+
+def _floods(runs: Sequence[Card], trained: pd.DataFrame, lines: Mapping[str, Stroke]) -> pd.DataFrame:
     """Whether floods are simulated outside as they are inside."""
     scores = floods(evaluated.tables([run for run in runs if not run.floor], "events"), trained)
     if not scores.empty:
         parts.section("Floods, inside and outside")
         parts.html(flood_table(scores, lines, list(dict.fromkeys(run.split for run in runs))))
         parts.note(NOTE)
+    return scores
 
 
 def _distances(

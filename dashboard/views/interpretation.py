@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from thalweg.dashboard import choices, data, parts
+from thalweg.dashboard import choices, data, parts, taken
 from thalweg.dashboard.look import Look, strokes
 from thalweg.dashboard.scope import choose_scope
+from thalweg.dashboard.share import share
 from thalweg.dashboard.views.learned_network import network_view
 from thalweg.dashboard.views.learned_parameters import parameter_view
 from thalweg.dashboard.views.learned_physics import physics_view
@@ -16,6 +17,24 @@ _ASKED = {
     "water": "Water balance",
     "network": "What the network uses",
 }
+_TAKEN = {
+    "physics": {
+        "Checks of the physics": "physics_audit",
+        "Untrained variables by site": "physics",
+        "Shares of the network": "network_share",
+    },
+    "parameters": {
+        "Parameters by site": "parameters",
+        "Correlations with attributes": "parameter_response",
+        "Parameters in classes of attributes": "parameter_classes",
+    },
+    "water": {"Water balance by site": "balance"},
+    "network": {
+        "Importance of inputs": "explanation_importance",
+        "Checks of attributions": "explanation_checks",
+        "Attributions over lags": "explanation_lags",
+    },
+}
 _OF_ALL = "physics"  # shows all models beside each other
 
 
@@ -23,7 +42,7 @@ _OF_ALL = "physics"  # shows all models beside each other
 def page(look: Look) -> None:
     """Draws the page."""
     runs = data.cards()
-    first, second, third = st.columns([3, 5, 3], gap="medium")
+    first, second, third, fourth = st.columns([3, 5, 2.4, 1], gap="medium", vertical_alignment="bottom")
     scope = choose_scope(runs, first, second)
     if scope is None:
         return
@@ -34,14 +53,19 @@ def page(look: Look) -> None:
         return
     asked = choices.segments("ask", "Question", list(_ASKED), show=lambda name: _ASKED[name])
     lines = strokes(*data.model_names(runs), look)
+    shown = models
     if asked == _OF_ALL:
         problems = physics_view(scope, models, lines, look)
     else:
         with third:
             model = choices.select("model", "Model", models)
+        shown = [model]
         draw = {"parameters": parameter_view, "water": water_view, "network": network_view}[asked]
         problems = draw(scope, model, lines[model], look)
     parts.notices([*scope.problems, *problems])
+    of_these = [run for run in scope.runs if run.model in shown]
+    with fourth:
+        share(lambda: taken.of_evaluation(of_these, _TAKEN[asked]))
 
 
 if __name__ == "__main__":

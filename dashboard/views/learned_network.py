@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from thalweg.dashboard import choices, evaluated, parts
+from thalweg.dashboard.attributes import Names, attribute_names
 from thalweg.dashboard.figures.attributions import MOST_FEATURES, importance, reaches
 from thalweg.dashboard.figures.water import words
 from thalweg.dashboard.look import Look, Stroke, number, text
@@ -35,7 +36,7 @@ def network_view(scope: Scope, model: str, stroke: Stroke, look: Look) -> list[s
         )
         return []
     lags = evaluated.tables(runs, "explanation_lags")
-    _sites(found, checks, lags, look)
+    _sites(found, checks, lags, attribute_names(runs), look)
     if not lags.empty:
         _lags(lags, checks, look)
     explained = list(dict.fromkeys(found["run"]))
@@ -52,7 +53,7 @@ def network_view(scope: Scope, model: str, stroke: Stroke, look: Look) -> list[s
     return []
 
 
-def _sites(found: pd.DataFrame, checks: pd.DataFrame, lags: pd.DataFrame, look: Look) -> None:
+def _sites(found: pd.DataFrame, checks: pd.DataFrame, lags: pd.DataFrame, known: Names, look: Look) -> None:
     """What an outcome, or a parameter, is made from, with the checks beside it."""
     of_lags = set(lags["question"]) if not lags.empty else set()
     questions = [each for each in dict.fromkeys(found["question"]) if each not in of_lags]
@@ -70,7 +71,8 @@ def _sites(found: pd.DataFrame, checks: pd.DataFrame, lags: pd.DataFrame, look: 
     failed = {str(method): failed_checks(of_question, str(method)) for method in shares.columns}
     with left:
         title = f"What {words(question)} is made from"
-        parts.plot(importance(shares, failed, look, _HEIGHT + 60, title), "importance")
+        named = shares.rename(index=known.of_group)
+        parts.plot(importance(named, failed, look, _HEIGHT + 150, title), "importance")
     with right:
         _checks(of_question, "Sanity checks of these methods")
         free = [method for method, bad in failed.items() if bad is None]

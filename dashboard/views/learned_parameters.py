@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from thalweg.dashboard import choices, data, evaluated, parts
+from thalweg.dashboard.attributes import Names, attribute_names
 from thalweg.dashboard.data import Card
 from thalweg.dashboard.figures.courses import courses, flood_days
 from thalweg.dashboard.figures.parameters import MOST_ATTRIBUTES, correlations, parameter_map, response
@@ -36,6 +37,7 @@ def parameter_view(scope: Scope, model: str, stroke: Stroke, look: Look) -> list
         return []
     spread = tables.groupby("parameter")["place"].std().sort_values(ascending=False)
     answers = evaluated.tables(runs, "parameter_response")
+    known = attribute_names(runs)
     left, right = st.columns([5, 4], gap="medium")
     with left:
         name = choices.select(
@@ -46,9 +48,9 @@ def parameter_view(scope: Scope, model: str, stroke: Stroke, look: Look) -> list
         choices.tell("site", site)
     units = str(tables.loc[tables["parameter"] == name, "units"].iloc[0])
     with right:
-        _response(runs, answers, name, units, stroke, look)
+        _response(runs, answers, name, units, known, stroke, look)
     if not answers.empty:
-        parts.plot(_correlations(answers, look), "correlations")
+        parts.plot(_correlations(answers, known, look), "correlations")
         parts.note(
             f"Means over runs; the {MOST_ATTRIBUTES} attributes that tell most. Without a number: may be "
             f"chance (q above {_DOUBTFUL:g}, for so many pairs as were looked at), or runs differ in sign."
@@ -71,7 +73,13 @@ def _map(scope: Scope, own: pd.DataFrame, name: str, look: Look) -> str | None:
 
 
 def _response(
-    runs: Sequence[Card], answers: pd.DataFrame, name: str, units: str, stroke: Stroke, look: Look
+    runs: Sequence[Card],
+    answers: pd.DataFrame,
+    name: str,
+    units: str,
+    known: Names,
+    stroke: Stroke,
+    look: Look,
 ) -> None:
     """The parameter along an attribute, first the one that goes with it most."""
     own = answers[answers["parameter"] == name] if not answers.empty else answers
@@ -81,12 +89,16 @@ def _response(
     strength = own.groupby("attribute")["correlation"].mean()
     order = strength.abs().sort_values(ascending=False).index
     attribute = choices.select(
-        "along", "Along", list(order), show=lambda each: f"{each} (ρ {number(strength[each], signed=True)})",
+        "along",
+        "Along",
+        list(order),
+        show=lambda each: f"{known[each].title} (ρ {number(strength[each], signed=True)})",
         help="Attributes by the size of their rank correlation with the parameter over sites.",
-    )  # fmt: skip
+    )
     classes = evaluated.tables(runs, "parameter_classes")
     classes = classes[(classes["parameter"] == name) & (classes["attribute"] == attribute)]
-    parts.plot(response(classes, name, attribute, units, stroke.color, look, _HEIGHT - 10), "response")
+    fig = response(classes, name, known[attribute], units, stroke.color, look, _HEIGHT - 10)
+    parts.plot(fig, "response")
     many = classes["run"].nunique()
     parts.note(
         "Median and quartiles in classes of the attribute with as many sites each."
@@ -95,7 +107,7 @@ def _response(
     )
 
 
-def _correlations(answers: pd.DataFrame, look: Look) -> object:
+def _correlations(answers: pd.DataFrame, known: Names, look: Look) -> object:
     pairs = answers.groupby(["parameter", "attribute"], sort=False)
     found = pairs.agg(
         mean=("correlation", "mean"),
@@ -106,7 +118,8 @@ def _correlations(answers: pd.DataFrame, look: Look) -> object:
     doubtful = (found["chance"] > _DOUBTFUL) | (found["low"] * found["high"] < 0.0)
     shown = found["mean"].unstack()
     strongest = shown.abs().max().sort_values(ascending=False).index[:MOST_ATTRIBUTES]
-    return correlations(shown[strongest], doubtful.unstack(fill_value=True)[strongest], look)
+    titles = {name: known[name] for name in strongest}
+    return correlations(shown[strongest], doubtful.unstack(fill_value=True)[strongest], titles, look)
 
 
 def _courses(scope: Scope, model: str, runs: Sequence[Card], stroke: Stroke, look: Look) -> list[str]:

@@ -4,13 +4,14 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from thalweg.dashboard import choices, data, intervals, parts, tables
+from thalweg.dashboard import choices, data, intervals, parts, tables, taken
 from thalweg.dashboard.figures.hydrograph import Band, hydrograph
 from thalweg.dashboard.figures.regimes import flow_duration, regime
 from thalweg.dashboard.figures.residuals import by_flow, by_month, memory
 from thalweg.dashboard.figures.sitemap import clicked, locator
 from thalweg.dashboard.look import Look, Stroke, count, strokes
 from thalweg.dashboard.scope import Scope, choose_scope
+from thalweg.dashboard.share import share
 from thalweg.dashboard.signatures import signature_table, signatures_of
 from thalweg.dashboard.views.periods import chosen_period
 from thalweg.dashboard.weather import Weather, weather
@@ -24,10 +25,11 @@ _IN_TABLE = ("nse", "kge_2009", "bias", "fhv")
 def page(look: Look) -> None:
     """Draws the page."""
     runs = data.cards()
-    row = st.columns([3, 4, 3], gap="medium")
+    row = st.columns([3, 4, 2.4, 1], gap="medium", vertical_alignment="bottom")
     scope = choose_scope(runs, row[0], row[1])
     if scope is None:
         return
+    button = row[3].empty()
     with row[2]:
         site = choices.select(
             "site", "Site", list(scope.places.index), scope.typical_site, help="Type to search."
@@ -49,6 +51,7 @@ def page(look: Look) -> None:
     shown = [model for model in models if model in table]
     sky = _weather(scope, site, models, seed)
     left, right = st.columns([7, 3], gap="medium")
+    band = None
     with left:
         if table.empty:
             parts.empty(
@@ -56,12 +59,19 @@ def page(look: Look) -> None:
                 "The predictions of these runs are missing or cannot be read yet.",
             )
         else:
-            problems += course(scope, site, seed, table, shown, sky, lines, look)
+            band, missing = course(scope, site, seed, table, shown, sky, lines, look)
+            problems += missing
     with right:
         beside(scope, site, seed, table, sky, lines, look)
     if not table.empty:
         below(table, shown, sky, lines, look)
     parts.notices([*scope.problems, *problems])
+
+    def signatures() -> pd.DataFrame:
+        return _signatures(table, shown, sky.table.get("precipitation"))
+
+    with button.container():
+        share(lambda: taken.of_site(scope, site, seed, table, sky, band, signatures))
 
 
 def course(
@@ -73,8 +83,8 @@ def course(
     sky: Weather,
     lines: dict[str, Stroke],
     look: Look,
-) -> list[str]:
-    """The hydrograph with its controls; gives what could not be read."""
+) -> tuple[Band | None, list[str]]:
+    """The hydrograph with its controls; gives the interval on it, and what could not be read."""
     offered = _intervals(scope, site, shown, seed)
     period, around, log = st.columns(
         [6, 3, 2] if offered else [8, 0.01, 1.6], vertical_alignment="bottom", gap="small"
@@ -89,7 +99,7 @@ def course(
     parts.plot(fig, "hydrograph")
     told = "Drag over days to see them closer, double-click to see all. Errors are simulated less observed."
     parts.note(f"{told} No weather above: {sky.missing}." if sky.missing else told)
-    return problems
+    return band, problems
 
 
 Offered = dict[str, tuple[str, data.Card, str]]

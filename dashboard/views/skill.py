@@ -5,7 +5,8 @@ from concurrent.futures import Future
 import pandas as pd
 import streamlit as st
 
-from thalweg.dashboard import choices, data, evaluated, parts, tables
+from thalweg.dashboard import choices, data, evaluated, parts, tables, taken
+from thalweg.dashboard.attributes import Names, attribute_names
 from thalweg.dashboard.differences import MOST_VALUES, compared, difference_table, size, words
 from thalweg.dashboard.figures.cdf import distribution
 from thalweg.dashboard.figures.pairs import outside, pair_scatter
@@ -14,6 +15,7 @@ from thalweg.dashboard.figures.strata import strata_dots
 from thalweg.dashboard.look import Look, Stroke, count, strokes
 from thalweg.dashboard.measures import Measure
 from thalweg.dashboard.scope import Scope, choose_scope
+from thalweg.dashboard.share import share
 from thalweg.flows.reporting.differences import Pair
 from thalweg.flows.reporting.strata import OF_DAYS, attribute_spread, strata_means
 
@@ -21,6 +23,7 @@ _HEIGHT = 440
 _COLUMNS = 10  # as many metrics as fit beside each other
 _OF_FLOW = "bias"  # what is shown of classes of flow instead of an efficiency
 _DOTS = 8  # models whose dots can be told apart
+_CLASSES = {"season": "season", "flow": "class of observed flow", "region": "region"}
 _KINDS = {"season": "Season", "flow": "Observed flow", "region": "Region", "attribute": "Attribute"}
 
 
@@ -28,7 +31,9 @@ _KINDS = {"season": "Season", "flow": "Observed flow", "region": "Region", "attr
 def page(look: Look) -> None:
     """Draws the page."""
     runs = data.cards()
-    first, second, third, fourth = st.columns([3, 6, 2, 1.2], gap="medium", vertical_alignment="bottom")
+    first, second, third, fourth, fifth = st.columns(
+        [3, 4.8, 1.9, 1.3, 1.1], gap="medium", vertical_alignment="bottom"
+    )
     scope = choose_scope(runs, first, second)
     if scope is None:
         return
@@ -37,6 +42,8 @@ def page(look: Look) -> None:
         name = choices.select("metric", "Metric", names, show=lambda n: scope.measures[n].short)
     with fourth:
         every = choices.switch("all", "All metrics")
+    with fifth:
+        share(lambda: taken.of_scope(scope, name))
     measure = scope.measures[name]
     lines = strokes(*data.model_names(runs), look)
     intervals = scope.intervals(name)
@@ -146,6 +153,7 @@ def in_parts(
     means = means[means["model"].isin(trained)]
     there = [kind for kind in _KINDS if kind == "attribute" or kind in set(means["by"])]
     attributes = [name for name in dict.fromkeys(means["by"]) if name not in (*OF_DAYS, "region")]
+    known = attribute_names(scope.runs) if attributes else Names()
     kinds, which = st.columns(2) if attributes else (st.container(), None)
     with kinds:
         offered = there if attributes else [kind for kind in there if kind != "attribute"]
@@ -157,6 +165,7 @@ def in_parts(
                 "attribute",
                 "Attribute",
                 list(dict.fromkeys([*spread, *attributes])),
+                show=lambda name: known[name].title,
                 help="First those along which skill changes most.",
             )
     told = []
@@ -171,9 +180,12 @@ def in_parts(
         shown = scope.measures[_OF_FLOW]
         means = _strata(strata, _OF_FLOW)
         means = means[means["model"].isin(trained)]
-    title = f"{shown.short} by {'class of observed flow' if kind == 'flow' else kind}"
+    if kind in _CLASSES:
+        title, axis = f"{shown.short} by {_CLASSES[kind]}", _CLASSES[kind]
+    else:
+        title, axis = f"{shown.short} by {known[kind].long}", known[kind].axis
     own = means[means["by"] == kind]
-    parts.plot(strata_dots(own, trained, shown, lines, look, _HEIGHT, title), f"strata-{scope.key}")
+    parts.plot(strata_dots(own, trained, shown, lines, look, _HEIGHT, title, axis), f"strata-{scope.key}")
     if kind == "season" and shown.better == "high":
         told.append(
             "an efficiency compares with the mean of these days alone, and is lower where flow varies little"
@@ -206,7 +218,7 @@ def _footnote(scope: Scope, intervals: pd.DataFrame) -> str:
     facts.append("bold: best trained model")
     if scope.floors:
         facts.append("grey: floors, of which persistence is told the flow of the day before")
-    facts.append(f"test part: {data.test_looks(scope.runs)}")
+    facts.append(f"looks at this test: {data.test_looks(scope.runs)}")
     facts += [f"{model}: {note}" for model, note in intervals["note"].dropna().items() if note]
     return " · ".join(facts)
 

@@ -138,6 +138,43 @@ def accuracy_on_the_line(inside: pd.DataFrame, outside: pd.DataFrame, metric: st
     return made
 
 
+def lines_outside(
+    metrics: pd.DataFrame, kinds: Mapping[str, str], metric: str = "nse"
+) -> tuple[str, dict[str, pd.DataFrame]]:
+    """Give :func:`accuracy_on_the_line` of every split that extrapolates, a row a model and seed.
+
+    Parameters
+    ----------
+    metrics, kinds, metric : as of :func:`extrapolation_gaps`, of trained models.
+
+    Returns
+    -------
+    The split inside and the tables by split outside; empty where the experiment has no split in time.
+    """
+    inside = next((split for split in metrics["split"].unique() if kinds.get(split) == INSIDE), None)
+    if inside is None:
+        return "", {}
+    medians = {str(split): _seed_medians(own, metric) for split, own in metrics.groupby("split", sort=False)}
+    outside = [split for split in medians if kinds.get(split) not in (INSIDE, SHARES)]
+    lines = {split: accuracy_on_the_line(medians[inside], medians[split], metric) for split in outside}
+    return str(inside), {split: line for split, line in lines.items() if len(line)}
+
+
+def _seed_medians(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Give the median over sites of each model and seed on one split."""
+    rows = [
+        {
+            "run": f"{model}/{seed}",
+            "model": model,
+            "kind": own["kind"].iloc[0],
+            "split": own["split"].iloc[0],
+            "value": float(site_values(own, metric).median()),
+        }
+        for (model, seed), own in metrics.groupby(["model", "seed"])
+    ]
+    return pd.DataFrame(rows, columns=["run", "model", "kind", "split", "value"])
+
+
 def _inside(
     metrics: pd.DataFrame,
     validation: pd.DataFrame | None,

@@ -7,12 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from thalweg.evaluation.extrapolation.gaps import INSIDE, accuracy_on_the_line, extrapolation_gaps
-from thalweg.evaluation.extrapolation.shares import SHARES, share_curves
+from thalweg.evaluation.extrapolation.gaps import extrapolation_gaps, lines_outside
+from thalweg.evaluation.extrapolation.shares import share_curves
 from thalweg.evaluation.extrapolation.support import skill_by_distance
 from thalweg.evaluation.extrapolation.trends import trend_skill
 from thalweg.evaluation.skill import METRICS
-from thalweg.evaluation.tables import site_values
 from thalweg.flows.reporting import figures
 from thalweg.flows.reporting.section import Figure, Section, Table, between, number
 from thalweg.flows.reporting.tables import evaluated
@@ -106,17 +105,8 @@ def _line(
     section: Section, metrics: pd.DataFrame, kinds: Mapping[str, str], metric: str, shades: Mapping[str, str]
 ) -> None:
     """Draw skill outside against skill inside over every configuration and seed that was trained."""
-    inside_split = next((split for split, kind in kinds.items() if kind == INSIDE), None)
-    outside = [split for split in metrics["split"].unique() if kinds.get(split) not in (INSIDE, SHARES)]
-    if inside_split is None or not outside:
-        return
-    by_split = {
-        split: _medians(metrics[metrics["split"] == split], metric) for split in [inside_split, *outside]
-    }
-    lines = {
-        split: accuracy_on_the_line(by_split[inside_split], by_split[split], metric) for split in outside
-    }
-    lines = {split: line for split, line in lines.items() if len(line) >= 3}
+    inside_split, found = lines_outside(metrics, kinds, metric)
+    lines = {split: line for split, line in found.items() if len(line) >= 3}
     if not lines:
         return
     figure, axes = figures.panels(len(lines))
@@ -137,20 +127,6 @@ def _line(
             figures.svg(figure),
         )
     )
-
-
-def _medians(metrics: pd.DataFrame, metric: str) -> pd.DataFrame:
-    rows = [
-        {
-            "run": f"{model}/{seed}",
-            "model": model,
-            "kind": own["kind"].iloc[0],
-            "split": own["split"].iloc[0],
-            "value": float(site_values(own, metric).median()),
-        }
-        for (model, seed), own in metrics.groupby(["model", "seed"])
-    ]
-    return pd.DataFrame(rows)
 
 
 def _shares(

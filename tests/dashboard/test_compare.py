@@ -129,11 +129,34 @@ def test_flow_is_taken_along_as_it_was_predicted(seeds: list[data.Card]) -> None
 
 def test_the_camera_saves_what_was_just_chosen(runs: Path, open_page: Open) -> None:
     app = open_page("compare", runs="sample/hybrid--temporal--0--s1,sample/lstm--temporal--0--s2")
+    assert not app.radio  # nothing is made until it is asked for
+    app.session_state[share.KEY] = True
+    app.run()
     for kind in ("svg", "png"):
         app.radio[0].set_value(kind).run()
         assert not app.error
         saved = {json.loads(chart.proto.config)["toImageButtonOptions"]["format"] for chart in charts(app)}
         assert saved == {kind}
+
+
+def test_a_click_on_the_map_shows_the_flow_of_that_site(
+    runs: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = "sample/hybrid--temporal--0--s1,sample/lstm--temporal--0--s2"
+    last = open_page("compare", runs=ids).selectbox(key="choice:site").options[-1]
+    monkeypatch.setattr("thalweg.dashboard.figures.sitemap.clicked", lambda event: last)
+    app = open_page("compare", runs=ids)
+    assert app.selectbox(key="choice:site").value == last
+    # the click stays on the map: another site can still be chosen from the list
+    app.selectbox(key="choice:site").set_value(app.selectbox(key="choice:site").options[0]).run()
+    assert app.selectbox(key="choice:site").value != last
+
+
+def test_settings_that_are_lists_are_told_in_words() -> None:
+    assert comparing._flat({"a": {"hidden": [64, 64], "varying": []}}) == {
+        "a.hidden": "64, 64",
+        "a.varying": "none",
+    }
 
 
 def charts(app: AppTest) -> list[Any]:

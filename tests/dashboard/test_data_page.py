@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from thalweg.dashboard import contents, stores
+from thalweg.dashboard.attributes import Names
 from thalweg.storage import versions
 from thalweg.storage.repository import Repository
 
@@ -178,7 +179,7 @@ def test_counts_and_gaps() -> None:
     ]
     assert contents.gaps(values.dropna()) == []
     assert contents.gaps(values[:0]) == []
-    held = contents.Contents(pd.DataFrame(index=["a", "b"]), {}, {}, "2000-01-01", "2001-12-31")
+    held = contents.Contents(pd.DataFrame(index=["a", "b"]), {}, {}, Names(), "2000-01-01", "2001-12-31")
     rows = [
         ("a", "flow", 2000, 366, 1.0),
         ("a", "flow", 2001, 183, 4.0),

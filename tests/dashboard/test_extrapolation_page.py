@@ -33,7 +33,7 @@ def test_gaps_of_every_model_and_a_map(open_page: Open) -> None:
     for word in ("hybrid", "lstm", "physics", "ungauged_sites", "temporal", "Gap, inside less outside"):
         assert word in text
     assert "climatology" not in text  # a floor is not trained
-    assert len(page.get("plotly_chart")) == 2
+    assert len(page.get("plotly_chart")) == 4
     assert page.code[0].value == "thalweg evaluate sample"
 
 
@@ -52,7 +52,7 @@ def test_distances_are_shown_once_they_were_evaluated(open_page: Open, runs: Pat
         evaluations.write_product(run.path, "support", {"support": table}, "x")
     try:
         page = open_page("extrapolation", experiment="sample")
-        assert len(page.get("plotly_chart")) == 3
+        assert len(page.get("plotly_chart")) == 5
         assert "100% of sites and 50.0% of days lie outside" in said(page)
     finally:
         for run in mine:

@@ -12,12 +12,14 @@ import xarray as xr
 from streamlit.testing.v1 import AppTest
 
 from thalweg.dashboard import data, inside
+from thalweg.dashboard.attributes import Attribute
 from thalweg.dashboard.figures.attributions import importance, reaches
 from thalweg.dashboard.figures.courses import courses, flood_days
-from thalweg.dashboard.figures.parameters import correlations, response
+from thalweg.dashboard.figures.frame import luminance
+from thalweg.dashboard.figures.parameters import _mixed, correlations, response
 from thalweg.dashboard.figures.physics import budyko, network_shares, untrained
 from thalweg.dashboard.figures.water import by_month, equation, monthly_balance, regional_balance, stores
-from thalweg.dashboard.look import DARK, LIGHT, strokes
+from thalweg.dashboard.look import DARK, LIGHT, Look, strokes
 from thalweg.dashboard.views.learned_water import _long_term
 from thalweg.flows.reporting.readings import flag_sentences, untrained_pairs, verdict
 from thalweg.storage.evaluations import FOLDER, RECORD
@@ -26,6 +28,7 @@ from thalweg.storage.results import Run
 Open = Callable[..., AppTest]
 pytestmark = pytest.mark.usefixtures("evaluated_runs")
 LINES = strokes(["hybrid", "lstm"], [], LIGHT)
+ARIDITY = Attribute("aridity", "potential evapotranspiration over precipitation", "1")
 
 
 def said(page: AppTest) -> str:
@@ -251,19 +254,45 @@ def test_months_and_regions_stack_to_what_comes_in() -> None:
 
 def test_what_may_be_chance_bears_no_number() -> None:
     table = pd.DataFrame([[0.62, -0.04]], index=["field_capacity"], columns=["aridity", "slope"])
-    fig = correlations(table, pd.DataFrame([[False, True]]), LIGHT)
-    assert [list(row) for row in fig.data[0].text] == [["+0.6", ""]]
+    known = {"aridity": ARIDITY, "slope": Attribute("slope", "mean slope of the land (in a circle)", "m/km")}
+    fig = correlations(table, pd.DataFrame([[False, True]]), known, LIGHT)
+    cells, told = fig.data
+    assert list(told.text) == ["+0.6"]
+    assert (told.x[0], told.y[0]) == ("aridity", "field capacity")
+    assert list(fig.layout.xaxis.ticktext) == [
+        "Potential<br>evapotranspiration over …",
+        "Mean slope of the land",
+    ]
+    assert cells.customdata[0][0] == "Potential evapotranspiration over precipitation"
+
+
+@pytest.mark.parametrize("look", [LIGHT, DARK])
+def test_every_correlation_can_be_read_on_its_colour(look: Look) -> None:
+    values = np.linspace(-1, 1, 41)[None]
+    names = [f"a{number}" for number in range(41)]
+    table = pd.DataFrame(values, index=["k"], columns=names)
+    known = {name: Attribute(name, name) for name in names}
+    fig = correlations(table, table != table, known, look)
+    cells, told = fig.data
+    scale = [color for _, color in cells.colorscale]
+    assert len(told.text) == 41
+    for value, ink in zip(values[0], told.textfont.color, strict=True):
+        ground, letter = luminance(_mixed(scale, value)), luminance(ink)
+        assert (max(ground, letter) + 0.05) / (min(ground, letter) + 0.05) >= 4.5  # WCAG AA
+    assert _mixed(scale, -1.0) == scale[0]
+    assert _mixed(scale, 0.5) == scale[3]
 
 
 def test_a_response_has_quartiles_of_one_run_and_a_line_each_of_several() -> None:
     classes = pd.DataFrame(
         {"run": "a", "low": [0.0, 1.0], "high": [1.0, 2.0], "sites": 5, "median": [1.0, 2.0]}
     ).assign(lower_quartile=0.5, upper_quartile=2.5)
-    assert len(response(classes, "k", "aridity", "mm", "#000000", LIGHT, 200).data) == 2
+    assert len(response(classes, "k", ARIDITY, "mm", "#000000", LIGHT, 200).data) == 2
     both = pd.concat([classes, classes.assign(run="b")])
-    fig = response(both, "k", "aridity", "mm", "#000000", LIGHT, 200)
+    fig = response(both, "k", ARIDITY, "mm", "#000000", LIGHT, 200)
     assert [trace.name for trace in fig.data] == ["a", "b"]
     assert fig.layout.yaxis.title.text == "k (mm)"
+    assert fig.layout.xaxis.title.text == "Potential evapotranspiration over precipitation (–)"
 
 
 def test_floods_are_shaded_through_all_panels() -> None:
@@ -282,7 +311,7 @@ def test_floods_are_shaded_through_all_panels() -> None:
 
 
 def test_a_method_that_fails_is_hollow_and_grey() -> None:
-    shares = pd.DataFrame({"good": [0.7, 0.3], "bad": [0.6, 0.4], "free": [0.5, 0.5]}, index=["a", "b+c"])
+    shares = pd.DataFrame({"good": [0.7, 0.3], "bad": [0.6, 0.4], "free": [0.5, 0.5]}, index=["a", "b + c"])
     fig = importance(shares, {"good": [], "bad": ["completeness"], "free": None}, LIGHT, 300, "what")
     good, bad, free = fig.data
     assert (good.name, bad.name, free.name) == (

@@ -194,7 +194,7 @@ def test_each_class_has_a_dot_a_model_and_its_interval() -> None:
     means = pd.DataFrame(
         {"model": ["hybrid", "lstm"], "by": "season", "label": "DJF", "value": [0.5, 0.6], "sites": 5}
     ).assign(low=[0.4, np.nan], high=[0.6, np.nan])
-    fig = strata_dots(means, ["hybrid", "lstm"], NSE, LINES, LIGHT, 300, "NSE by season")
+    fig = strata_dots(means, ["hybrid", "lstm"], NSE, LINES, LIGHT, 300, "NSE by season", "season")
     assert [trace.name for trace in fig.data] == ["hybrid", "lstm"]
     assert fig.data[0].error_y.array[0] == pytest.approx(0.1)
     assert fig.data[0].x[0] < 0 < fig.data[1].x[0]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from thalweg.evaluation.extrapolation.gaps import accuracy_on_the_line, extrapolation_gaps
+from thalweg.evaluation.extrapolation.gaps import accuracy_on_the_line, extrapolation_gaps, lines_outside
 from thalweg.evaluation.extrapolation.shares import share_curves
 from thalweg.storage.errors import InputError
 
@@ -98,6 +98,22 @@ def test_two_models_make_no_line():
     found = accuracy_on_the_line(points([0.1, 0.2]), points([0.1, 0.2]))
     assert found["above"].isna().all()
     assert list(found["inside"]) == [0.1, 0.2]
+
+
+def test_each_split_outside_has_a_line_over_models_and_seeds():
+    rows = [
+        table(model, split, np.array([0.1, 0.5, 0.6]) - lost - 0.1 * seed).assign(seed=seed)
+        for model in ("a", "b")
+        for split, lost in (("time", 0.0), ("pub", 0.2))
+        for seed in (1, 2)
+    ]
+    inside, lines = lines_outside(pd.concat(rows), KINDS)
+    assert inside == "time"
+    assert list(lines) == ["pub"]
+    assert list(lines["pub"]["run"]) == ["a/1", "a/2", "b/1", "b/2"]
+    assert lines["pub"]["inside"].to_numpy() == pytest.approx([0.4, 0.3, 0.4, 0.3])
+    assert lines["pub"]["outside"].to_numpy() == pytest.approx([0.2, 0.1, 0.2, 0.1])
+    assert lines_outside(pd.concat(rows[2:4]), KINDS) == ("", {}), "nothing is inside"
 
 
 def test_shares_of_sites_and_of_years_are_two_curves():

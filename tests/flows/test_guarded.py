@@ -161,7 +161,7 @@ def test_a_look_that_cannot_be_counted_is_said(root, capsys):
     (root / looks.FILE).unlink()
     (root / looks.FILE).mkdir()
     (row,) = look(root, find_runs(root, "e"), "show")
-    assert row["text"] == "not counted: it was made before looks were"
+    assert row["text"] == "not counted: its runs are from before looks were"
     assert "this look at the tests is not counted" in capsys.readouterr().err
 
 

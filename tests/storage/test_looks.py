@@ -29,7 +29,7 @@ def test_models_count_once_whatever_their_seeds_and_floors_do_not(tmp_path):
     assert str(found) == "2 models in 4 runs of 2 experiments scored on it, shown 0 times"
     assert looks.count(tmp_path, [TEST, OTHER]).runs == 5
     assert looks.count(tmp_path, ["c"]) == looks.Looks()
-    assert str(looks.Looks()) == "not counted: it was made before looks were"
+    assert str(looks.Looks()) == "not counted: its runs are from before looks were"
 
 
 def run_folder(root, name, test, state="done"):

@@ -1,0 +1,135 @@
+"""What a person can take along from each page as files: made only when it is asked for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import pandas as pd
+import xarray as xr
+
+from thalweg.dashboard import evaluated
+from thalweg.dashboard.comparing import series_dataset
+from thalweg.dashboard.data import Card
+from thalweg.dashboard.figures.hydrograph import Band
+from thalweg.dashboard.figures.regimes import UNITS
+from thalweg.dashboard.measures import Measure
+from thalweg.dashboard.scope import Scope
+from thalweg.dashboard.share import Numbers, dataset_of
+from thalweg.dashboard.weather import Weather
+from thalweg.evaluation.signatures import SIGNATURES
+from thalweg.evaluation.tables import site_values
+from thalweg.flows.reporting.strata import strata_means
+
+PLACE = ["latitude", "longitude", "region"]
+
+
+def of_scope(scope: Scope, metric: str) -> Numbers:
+    """The page Skill: scores by site, their medians, and the skill in parts where it was evaluated."""
+    about = _about(scope.measures)
+
+    def by_site() -> xr.Dataset:
+        each = pd.concat({model: scope.by_site(model) for model in scope.models}, names=["model"])
+        return _placed(dataset_of(each.reset_index(), ("model", "site"), about), scope.places)
+
+    def medians() -> xr.Dataset:
+        ends = scope.intervals(metric)[["low", "high"]].add_prefix(f"{metric}_")
+        table = scope.medians()[list(scope.measures)].join(ends)
+        more = {str(name): scope.measures[metric].about for name in ends}
+        return dataset_of(table.reset_index(), ("model",), about | more)
+
+    def in_parts() -> xr.Dataset:
+        found = {name: strata_means(own) for name, own in strata.groupby("metric", sort=False)}
+        return dataset_of(pd.concat(found, names=["metric"]).reset_index("metric"))
+
+    made = {"Scores by site": by_site, "Medians over sites": medians}
+    strata = evaluated.tables(scope.runs, "strata")
+    return made if strata.empty else made | {"Skill in parts": in_parts}
+
+
+def of_site(
+    scope: Scope,
+    site: str,
+    seed: int,
+    flows: pd.DataFrame,
+    weather: Weather,
+    band: Band | None,
+    signatures: Callable[[], pd.DataFrame],
+) -> Numbers:
+    """The page Site: flow with weather and interval by day, scores, and signatures."""
+
+    def by_day() -> xr.Dataset:
+        made = series_dataset(flows, site)
+        for name, values in weather.table.items():
+            told = {"units": weather.units.get(str(name), ""), "site": site}
+            made[str(name)] = ("time", values.reindex(flows.index).to_numpy(float), told)
+        if band is not None:
+            for end, values in band.table[["lower", "upper"]].reindex(flows.index).items():
+                told = {"units": UNITS, "site": site, "long_name": f"{end} end of {band.label}"}
+                made[f"{band.model}_{end}"] = ("time", values.to_numpy(float), told)
+        return made
+
+    def scores() -> xr.Dataset:
+        table = scope.at_site(site, seed).rename_axis("model").reset_index()
+        return dataset_of(table, ("model",), _about(scope.measures))
+
+    def of_river() -> xr.Dataset:
+        told = {name: {"units": each.units, "long_name": each.long_name} for name, each in SIGNATURES.items()}
+        return dataset_of(signatures().rename_axis("series").reset_index(), ("series",), told)
+
+    made = {} if flows.empty else {f"Flow at {site}": by_day, f"Signatures at {site}": of_river}
+    return made | {f"Scores at {site}": scores}
+
+
+def of_experiment(
+    trained: pd.DataFrame,
+    found: Mapping[str, Measure],
+    metric: str,
+    gaps: pd.DataFrame,
+    others: Mapping[str, pd.DataFrame],
+) -> Numbers:
+    """The page Extrapolation: scores by site on every split, gaps, and what was evaluated.
+
+    Parameters
+    ----------
+    others : tables of what else is on the page, by name.
+    """
+
+    def by_site() -> xr.Dataset:
+        rows = {
+            (model, split): pd.DataFrame({name: site_values(own, name) for name in found})
+            for (model, split), own in trained.groupby(["model", "split"], observed=True)
+        }
+        table = pd.concat(rows, names=["model", "split"]).reset_index()
+        places = trained.groupby("site")[PLACE].first()
+        return _placed(dataset_of(table, ("model", "split", "site"), _about(found)), places)
+
+    def lost() -> xr.Dataset:
+        return dataset_of(
+            gaps, ("model", "split"), dict.fromkeys(("inside", "outside", "gap", "low", "high"), about)
+        )
+
+    about = found[metric].about
+    made: dict[str, Callable[[], xr.Dataset]] = {"Scores by site": by_site}
+    if len(gaps):
+        made[f"Gaps of {found[metric].short}"] = lost
+    return made | {name: partial(dataset_of, table) for name, table in others.items() if len(table)}
+
+
+def of_evaluation(runs: Sequence[Card], wanted: Mapping[str, str]) -> Numbers:
+    """Tables of `thalweg evaluate`, as far as these runs have them.
+
+    Parameters
+    ----------
+    wanted : the names of the tables by what they are called on the page.
+    """
+    found = {told: evaluated.tables(runs, name) for told, name in wanted.items()}
+    return {told: partial(dataset_of, table) for told, table in found.items() if len(table)}
+
+
+def _about(found: Mapping[str, Measure]) -> dict[str, dict[str, str]]:
+    return {name: measure.about for name, measure in found.items()}
+
+
+def _placed(dataset: xr.Dataset, places: pd.DataFrame) -> xr.Dataset:
+    """The same with where each site is."""
+    own = places.reindex(dataset["site"].to_numpy())
+    return dataset.assign_coords({name: ("site", own[name].to_numpy()) for name in PLACE})

@@ -1,0 +1,109 @@
+"""The page Submit gives an experiment to the Prefect server of `thalweg up`, which runs it by the clock."""
+
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import httpx
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from thalweg.dashboard import jobs
+from thalweg.flows.dashboard_server import SUBMIT, TOKEN
+from thalweg.flows.services.settings import PORTS
+from thalweg.storage.results import Run
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+PATIENCE = 300.0
+AROUND = ("PREFECT_", "RAY_", "AWS_", "THALWEG_")
+RIVERS = """\
+name: rivers
+data: {store: data/rivers.zarr}
+splits:
+  - {kind: temporal, train: [2000-01-01, 2000-12-31], test: [2001-01-01, 2001-11-30]}
+models:
+  climatology: {kind: climatology}
+training: {epochs: 2, window: 60, warmup: 60}
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def thalweg(*words: str) -> str:
+    command = [sys.executable, "-m", "thalweg.flows.cli", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def lab(
+    beside: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """A workspace with a store and an experiment, and services in it; we have the dashboard's environment."""
+    st.cache_data.clear()
+    monkeypatch.chdir(tmp_path)
+    for name in [each for each in os.environ if each.startswith(AROUND)]:
+        monkeypatch.delenv(name)
+    for variable, _ in PORTS.values():
+        monkeypatch.setenv(variable, str(free_port()))
+    monkeypatch.delenv(TOKEN, raising=False)
+    monkeypatch.setenv(SUBMIT, "1")
+    beside("synthetic_store").write_store(tmp_path / "data" / "rivers.zarr")
+    (tmp_path / "rivers.yaml").write_text(RIVERS)
+    try:
+        thalweg("up", "--without", "ray", "--without", "dashboard")
+        for line in thalweg("status", "--env").splitlines():
+            name, _, value = shlex.split(line)[1].partition("=")
+            if not name.startswith("RAY_"):
+                monkeypatch.setenv(name, value)
+        yield tmp_path
+    finally:
+        thalweg("down")
+
+
+def until(condition: Callable[[], object], told: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, told()
+        time.sleep(1)
+
+
+def asked(path: str, content: dict[str, object]) -> list[dict[str, str]]:
+    user, _, password = os.environ["PREFECT_API_AUTH_STRING"].partition(":")
+    url = f"{os.environ['PREFECT_API_URL']}/{path}"
+    answer = httpx.post(url, auth=(user, password), json=content, timeout=30)
+    found: list[dict[str, str]] = answer.raise_for_status().json()
+    return found
+
+
+def test_what_the_page_schedules_is_run_by_the_clock(lab: Path, open_page: Callable[..., AppTest]) -> None:
+    page = open_page("submit", where="schedule", **{"from": "file:rivers.yaml"})
+    page.text_input[0].set_value("* * * * *").run()
+    next(each for each in page.button if each.key == "start").click().run()
+    assert not page.exception
+    assert not page.error
+    (job,) = jobs.jobs()
+    until(lambda: jobs.find(job.id).state != "running", lambda: jobs.find(job.id))
+    assert jobs.find(job.id).state == "done", (job.folder / "log.txt").read_text()
+    (deployment,) = asked("deployments/filter", {})
+    assert deployment["name"].startswith("experiment-experiment-")
+
+    place = lab / "runs" / "rivers" / "climatology--temporal--0--s0"
+    until(lambda: Run(place).state == "done", lambda: asked("flow_runs/filter", {}))
+    completed = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
+    until(lambda: asked("flow_runs/filter", completed), lambda: asked("flow_runs/filter", {}))
+    (artifact,) = [each for each in asked("artifacts/latest/filter", {}) if each["key"] == "skill-rivers"]
+    assert json.loads(artifact["data"])[0]["model"] == "climatology"
