@@ -87,12 +87,12 @@ def status(options: Namespace) -> int:
 
 def metrics(options: Namespace) -> int:
     """Serve metrics, or print them once."""
-    from thalweg.flows.services import metrics
+    from thalweg.flows.services import metrics, metrics_server
 
     if options.once:
         print(metrics.text(metrics.collect(options.runs)), end="")
         return DONE
-    return metrics.serve(options.runs, options.host, options.port, keep=options.keep)
+    return metrics_server.serve(options.runs, options.host, options.port, keep=options.keep)
 
 
 def doctor(options: Namespace) -> int:

@@ -149,6 +149,7 @@ def _command(port: int, browser: bool, sharing: Sharing) -> list[str]:
         "server.port": str(port),
         "server.headless": str(not browser).lower(),
         "server.fileWatcherType": "none",
+        "server.showEmailPrompt": "false",  # which Streamlit asks for at its first start, and ends without
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "viewer",
     }

@@ -14,7 +14,7 @@ from thalweg.flows.cluster import ENVIRONMENT as RAY_ENVIRONMENT
 from thalweg.flows.cluster import OBJECT_STORE_BYTES
 from thalweg.flows.services import health
 from thalweg.flows.services.keeper import HEARTBEAT_SECONDS
-from thalweg.flows.services.settings import HEALTH_PATHS, LOOPBACK, PORTS, SERVICES, Settings, is_loopback
+from thalweg.flows.services.settings import HEALTH_PATHS, LOOPBACK, SERVICES, Settings, is_loopback
 from thalweg.flows.services.state import mark_of
 from thalweg.flows.services.tokens import authorization, token_file
 from thalweg.storage.errors import InputError
@@ -26,6 +26,8 @@ QUIET = {
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
     "PYTHONUNBUFFERED": "1",
 }
+
+RAY_MODULE = "thalweg.flows.services.ray_head"  # named, since importing it takes a second
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _prefect(settings: Settings, tokens: Mapping[str, str]) -> Service:
         ),
         # kept over a server that is killed: a run that holds a lease would be ended, a limit stay taken
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-        "PREFECT_UI_API_URL": settings.api,
+        "PREFECT_UI_API_URL": "/api",  # of whatever address the browser came by
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     }
     command = ["server", "start", "--host", settings.host, "--port", str(settings.ports["prefect"])]
@@ -170,7 +172,7 @@ def _ray(settings: Settings, tokens: Mapping[str, str]) -> Service:
     """Give Ray's head. Its sockets need a short path; its own processes keep their mark with SPT_NOENV."""
     folder = ray_folder(settings.home)
     command = [
-        *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats"),
+        *(sys.executable, "-m", RAY_MODULE, "start", "--head", "--block", "--disable-usage-stats"),
         *("--port", str(settings.ports["ray"]), "--temp-dir", str(folder)),
         *("--include-dashboard", "true", "--dashboard-host", settings.host),
         *("--dashboard-port", str(settings.ports["ray-dashboard"]), "--dashboard-agent-listen-port", "0"),
@@ -219,33 +221,3 @@ def _metrics(settings: Settings, tokens: Mapping[str, str]) -> Service:
 
 def _own_command(*words: str) -> list[str]:
     return [sys.executable, "-m", "thalweg.flows.cli", *words]
-
-
-def refuse_busy_ports(settings: Settings, wanted: Sequence[Service]) -> None:
-    """Raise :class:`InputError` with a line for every port that another program has."""
-    from thalweg.flows.services.processes import listener
-
-    if not port_is_free(settings.host, 0):
-        raise InputError(f"THALWEG_HOST={settings.host}: is no address of this machine")
-
-    problems = []
-    for service in wanted:
-        for name in service.ports:
-            variable, port = PORTS[name][0], settings.ports[name]
-            if not port_is_free(settings.host, port):
-                problems.append(
-                    f"port {port}, for {name}, is taken{listener(port)}: set {variable} to another"
-                )
-    if problems:
-        raise InputError("\n".join(problems))
-
-
-def port_is_free(host: str, port: int) -> bool:
-    """Tell whether a server could listen there."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True

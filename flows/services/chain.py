@@ -10,7 +10,11 @@ from typing import Any
 
 from thalweg.flows import logs, nightly, nightly_spec
 from thalweg.flows.services.automations import DRIFT_EVENT
-from thalweg.flows.services.work import guarded, ingest, train
+from thalweg.flows.services.retrying import guarded
+from thalweg.flows.services.training import train
+from thalweg.flows.services.updating import ingest
+from thalweg.storage import run_sharing
+from thalweg.storage.run_mirror import results
 
 
 def chain(spec: Path, runs: Path, hours: float) -> str:
@@ -20,6 +24,7 @@ def chain(spec: Path, runs: Path, hours: float) -> str:
     folder = runs / experiment.name
     if nightly.newest_run(runs, settings, experiment.name) is None:
         said.append(_train(settings, runs, {}, hours))
+        run_sharing.pull(folder, results)  # it may have been run elsewhere; with its weights
     run = nightly.newest_run(runs, settings, experiment.name)
     if run is None:
         return "\n".join([*said, f"{settings.model} of {experiment.name}: no run is done"])

@@ -16,7 +16,9 @@ from typing import Any
 from thalweg.flows.console import console, print_json, table
 from thalweg.flows.progress import duration
 from thalweg.flows.services import catalogue, supervisor
-from thalweg.flows.services.catalogue import refuse_busy_ports, services
+from thalweg.flows.services.catalogue import services
+from thalweg.flows.services.kept_service import last_line
+from thalweg.flows.services.ports import refuse_busy_ports
 from thalweg.flows.services.processes import Process, gone
 from thalweg.flows.services.settings import Settings, is_loopback, read
 from thalweg.flows.services.state import State, read_state
@@ -131,7 +133,7 @@ def _until_well(settings: Settings, started: subprocess.Popen[bytes]) -> State:
         state = read_state(settings.home)
         if started.poll() is not None:
             log = settings.home / "logs" / "supervisor.log"
-            raise UnavailableError(f"the supervisor ended: {supervisor.last_line(log)}; see {log}")
+            raise UnavailableError(f"the supervisor ended: {last_line(log)}; see {log}")
         if state is not None and state.process == process:
             for service in state.services:
                 if service.state == "healthy" and service.name not in told:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 from thalweg.flows.ledger import cost_of
-from thalweg.flows.services import health, keeper
-from thalweg.flows.services.settings import HEALTH_PATHS, METRICS_PATH, is_loopback, read
+from thalweg.flows.services import health
+from thalweg.flows.services.settings import read
 from thalweg.flows.services.state import read_state
 from thalweg.storage import run_sharing
 from thalweg.storage.errors import InputError
 from thalweg.storage.results import Run, find_runs
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 DAY = timedelta(days=1)
-FRESH_SECONDS = 10.0  # within which an answer is given again
 
 
 @dataclass
@@ -160,7 +154,7 @@ def of_flows() -> list[Metric]:
     counts: Counter[str] = Counter()
     for offset in range(0, 2000, 200):
         content = {**wanted, "offset": offset}
-        found = json.loads(health.ask(f"{api}/flow_runs/filter", _prefect_headers(), content))
+        found = json.loads(health.ask(f"{api}/flow_runs/filter", prefect_headers(), content))
         counts.update(str(each["state_type"]).lower() for each in found)
         if len(found) < 200:
             break
@@ -169,7 +163,8 @@ def of_flows() -> list[Metric]:
     return [made]
 
 
-def _prefect_headers() -> dict[str, str]:
+def prefect_headers() -> dict[str, str]:
+    """Give what the Prefect server is shown."""
     token = os.environ.get("PREFECT_API_AUTH_STRING")
     return health.basic(token) if token else {}
 
@@ -190,76 +185,3 @@ def of_drift(runs: Path) -> list[Metric]:
             drifting.add(row["drift"], **labels)
             looked.add(datetime.fromisoformat(row["at"]).timestamp(), **labels)
     return [statistic, limit, drifting, looked]
-
-
-class Collector:
-    """Collects at most every few seconds, however many ask."""
-
-    def __init__(self, runs: Path) -> None:
-        self.runs, self.made, self.told = runs, -FRESH_SECONDS, ""
-
-    def text(self) -> str:
-        """Give the metrics."""
-        if time.monotonic() - self.made >= FRESH_SECONDS:
-            self.told = text(collect(self.runs))
-            self.made = time.monotonic()
-        return self.told
-
-
-def serve(runs: Path, host: str, port: int, *, keep: bool = False) -> int:
-    """Serve metrics until stopped.
-
-    Parameters
-    ----------
-    keep : look after the flow runs of the Prefect server, too; see :mod:`thalweg.flows.services.keeper`.
-
-    Raises
-    ------
-    InputError
-        When other machines could read them without a token, or the port is taken.
-    """
-    token = os.environ.get("THALWEG_METRICS_TOKEN", "")
-    if not is_loopback(host) and not token:
-        raise InputError(f"--host {host}: other machines reach it: set THALWEG_METRICS_TOKEN")
-    try:
-        server = ThreadingHTTPServer((host, port), _handler(runs, token if not is_loopback(host) else ""))
-    except OSError as error:
-        raise InputError(f"--port {port}: cannot listen at {host}: {error.strerror}") from None
-    print(f"metrics of {runs} at http://{host}:{server.server_address[1]}{METRICS_PATH}", flush=True)
-    if keep and (api := os.environ.get("PREFECT_API_URL")):
-        keeper.keep(keeper.Keeper(api, _prefect_headers()))
-    with server:
-        server.serve_forever()
-    return 0
-
-
-def _handler(runs: Path, token: str) -> type[BaseHTTPRequestHandler]:
-    collector = Collector(runs)
-
-    class Handler(BaseHTTPRequestHandler):
-        """Answers Prometheus."""
-
-        def do_GET(self) -> None:
-            if self.path == HEALTH_PATHS["metrics"]:
-                self._answer(200, "ok\n")
-            elif self.path != METRICS_PATH:
-                self._answer(404, f"only {METRICS_PATH}\n")
-            elif token and not hmac.compare_digest(
-                self.headers.get("Authorization", "").encode(), f"Bearer {token}".encode()
-            ):
-                self._answer(401, "a token is needed\n")
-            else:
-                self._answer(200, collector.text())
-
-        def _answer(self, code: int, content: str) -> None:
-            body = content.encode()
-            self.send_response(code)
-            self.send_header("Content-Type", CONTENT_TYPE)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - as http.server has it
-            """Scrapes are no news."""
-
-    return Handler

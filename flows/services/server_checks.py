@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from thalweg.flows.services import health
-from thalweg.flows.services.catalogue import port_is_free
 from thalweg.flows.services.finding import Finding
+from thalweg.flows.services.ports import port_is_free
 from thalweg.flows.services.processes import listener
 from thalweg.flows.services.settings import HEALTH_PATHS, PORTS, is_loopback, read
 from thalweg.flows.services.state import read_state

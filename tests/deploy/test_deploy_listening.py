@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from deploy_files import COMPOSE
@@ -39,6 +41,9 @@ def test_the_server_of_prefect_wants_its_password(tmp_path):
     port = free_port()
     environment = {
         "PREFECT_SERVER_API_AUTH_STRING": f"thalweg:{SECRET}",
+        "PREFECT_SERVER_UI_API_URL": COMPOSE["services"]["prefect-server"]["environment"][
+            "PREFECT_SERVER_UI_API_URL"
+        ],
         "PREFECT_HOME": str(tmp_path / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -52,6 +57,11 @@ def test_the_server_of_prefect_wants_its_password(tmp_path):
         assert answer(f"{url}/flows/filter", {**asked, "Authorization": f"Basic {wrong}"}, b"{}") == 401
         right = base64.b64encode(f"thalweg:{SECRET}".encode()).decode()
         assert answer(f"{url}/flows/filter", {**asked, "Authorization": f"Basic {right}"}, b"{}") == 200
+        elsewhere = f"http://localhost:{port}"  # a browser that came by another name of the machine
+        with urllib.request.urlopen(f"{elsewhere}/ui-settings", timeout=30) as found:
+            asks = json.load(found)["api_url"]
+        assert answer(f"{urljoin(elsewhere, asks)}/health") == 200
+        assert urljoin(elsewhere, asks).startswith(elsewhere)
     assert SECRET not in (tmp_path / "output.log").read_text()
 
 

@@ -1,104 +1,19 @@
 """Pages are run in their order: what they write, what they command, and the code between.
 
 A page has a folder with what it speaks of; its placeholders are replaced by names that are there, and numbers
-that cost much by small ones. What needs a cluster, or never ends, is parsed by `test_docs_blocks.py` alone.
+that cost much by small ones. `doc_ways.py` says which commands other tests run.
 """
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from doc_blocks import PAGES, ROOT, blocks_of, named, words_of
+from doc_blocks import ROOT, blocks_of, named
+from doc_runs import EXPERIMENT, perform, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
-
-NOT_RUN = {
-    ("thalweg", "submit"): "a cluster",
-    ("thalweg", "jobs"): "a cluster",
-    ("thalweg", "logs"): "a cluster",
-    ("thalweg", "cancel"): "a cluster",
-    ("thalweg", "schedule"): "never ends",
-    ("thalweg", "dashboard"): "never ends",
-    ("sbatch",): "a Slurm cluster; `tests/deploy/test_deploy_slurm.py`",
-    ("make",): "it installs",
-}
-EXPERIMENT = {
-    "name": "sample",
-    "data": {
-        "store": "data/sample.zarr",
-        "source": {"kind": "caravan", "path": "examples/caravan_sample"},
-    },
-    "splits": [
-        {
-            "kind": "temporal",
-            "train": ["1989-10-01", "1994-09-30"],
-            "test": ["1999-10-01", "2004-09-30"],
-            "validate": ["1995-10-01", "1998-09-30"],
-        }
-    ],
-    "models": {
-        "lstm": {"kind": "lstm", "hidden": 4, "conformal": {"level": 0.9}},
-        "hybrid": {"kind": "hybrid", "process": "hbv", "components": 2, "training": {"seeds": [1, 2]}},
-    },
-    "training": {"epochs": 1, "steps_per_epoch": 2, "window": 365, "warmup": 365, "batch_sites": 20},
-    "search": {
-        "algorithm": "random",
-        "model": "lstm",
-        "trials": 2,
-        "space": {"training.learning_rate": {"log_uniform": [1e-3, 1e-2]}},
-    },
-}
-
-
-def thalweg(command, folder):
-    """Run a command as a person would, and give what it said."""
-    given, words = words_of(command)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        words,
-        cwd=folder,
-        env={**os.environ, **given, "PATH": path, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
-
-
-def perform(page, folder, monkeypatch, replaced=None, given=None, skipped=()):
-    """Do what a page says, block by block, in a folder.
-
-    Parameters
-    ----------
-    replaced : what stands for what in its blocks.
-    given : names that its code takes for granted.
-    skipped : beginnings of commands that are parsed alone.
-    """
-    monkeypatch.chdir(folder)
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setenv("MPLBACKEND", "agg")
-    names = dict(given or {})
-    done = []
-    for block in blocks_of(next(each for each in PAGES if each.name == page)):
-        text = block.text
-        for old, new in (replaced or {}).items():
-            text = text.replace(old, new)
-        if block.file:
-            Path(block.file).write_text(text)
-        elif block.kind == "python":
-            exec(compile(text, named(block), "exec"), names)
-        elif block.kind == "commands":
-            for command in type(block)(block.page, block.line, block.kind, text).commands:
-                words = words_of(command)[1]
-                aside = any(tuple(words[: len(each)]) == each for each in NOT_RUN)
-                if words and not aside and not command.startswith(tuple(skipped)):
-                    done.append((command, thalweg(command, folder)))
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +22,7 @@ def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     (folder / "examples").symlink_to(ROOT / "examples")
     (folder / "experiment.yaml").write_text(yaml.safe_dump(EXPERIMENT))
-    thalweg("thalweg run experiment.yaml", folder)
+    run("thalweg run experiment.yaml", folder)
     return folder
 
 
@@ -178,6 +93,5 @@ def test_storage(tmp_path, monkeypatch):
     (tmp_path / "stations.csv").write_text(stations)
     (spec,) = [each for each in blocks_of(ROOT / "docs/storage.md") if each.kind == "yaml"]
     (tmp_path / "rivers.yaml").write_text(spec.text)
-    skipped = ("thalweg reproduce", "thalweg data log s3://", "export")
-    assert len(perform("storage.md", tmp_path, monkeypatch, skipped=skipped)) >= 8
-    assert "paper" in thalweg("thalweg data log rivers.yaml", tmp_path)
+    assert len(perform("storage.md", tmp_path, monkeypatch)) >= 8
+    assert "paper" in run("thalweg data log rivers.yaml", tmp_path)

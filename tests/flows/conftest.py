@@ -1,11 +1,16 @@
 """Shared by the tests of flows: one Ray, one Prefect server, one small store for all of them."""
 
 import os
+import sys
 import textwrap
+import uuid
 from pathlib import Path
 
 import pytest
 import yaml
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "storage")]  # helpers are imported by name
 
 SOURCE = {"kind": "thalweg.flows.twin:twin", "sites": 8, "regions": 2, "years": 3, "seed": 3}
 
@@ -92,3 +97,34 @@ def _no_server_from_outside(monkeypatch):
     for key in ("PREFECT_API_URL", "RAY_ADDRESS"):
         if key in os.environ:
             monkeypatch.delenv(key)
+
+
+@pytest.fixture(scope="module")
+def port():
+    """An S3 store on this machine."""
+    from object_store import moto_server
+
+    with moto_server() as port:
+        yield port
+
+
+@pytest.fixture
+def place(port, folder, monkeypatch):
+    """A prefix of a new bucket; we are the machine `one`."""
+    from object_store import request
+
+    bucket = f"test-{uuid.uuid4().hex[:12]}"
+    assert request(port, "PUT", f"/{bucket}")[0] == 200
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("THALWEG_SCRATCH", str(folder / "one"))
+    return f"s3://{bucket}/lab/runs"
+
+
+@pytest.fixture
+def become(monkeypatch, folder):
+    """Give what makes us another machine."""
+    return lambda name: monkeypatch.setenv("THALWEG_SCRATCH", str(folder / name))

@@ -34,14 +34,19 @@ def test_a_port_that_is_taken(tmp_path):
             dashboard_server.serve(tmp_path, port)
 
 
-def test_it_serves_until_it_is_stopped(folder):
+@pytest.mark.parametrize("quiet", [["--no-browser"], []], ids=["without a browser", "at its first start"])
+def test_it_serves_until_it_is_stopped(quiet, folder):
+    """Also for who has never had Streamlit before, which would ask for an address of mail first."""
     pytest.importorskip("streamlit")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "thalweg.flows.cli", "dashboard", "--no-browser", "--port", str(port)]
-    environment = {**os.environ, "THALWEG_RUNS": str(folder / "elsewhere")}
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    command = [sys.executable, "-m", "thalweg.flows.cli", "dashboard", *quiet, "--port", str(port)]
+    aside = {"HOME": str(folder), "BROWSER": "true"}
+    environment = {**os.environ, **aside, "THALWEG_RUNS": str(folder / "elsewhere")}
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environment
+    )
     try:
         line = process.stdout.readline()
         assert line == f"dashboard of {folder / 'elsewhere'} at http://127.0.0.1:{port}  (Ctrl-C stops it)\n"

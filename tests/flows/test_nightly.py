@@ -1,6 +1,7 @@
 """The nightly chain on data that advance: what it says of a model on new days, and when it trains anew."""
 
 import json
+import os
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from thalweg.flows import nightly, nightly_spec
 from thalweg.flows.cell import run_cell
 from thalweg.flows.cell_spec import Cell
 from thalweg.flows.experiment import load_experiment, override
+from thalweg.storage import run_sharing
 from thalweg.storage.errors import InputError
 from thalweg.storage.ingest.pipeline import Options, ingest_all
 from thalweg.storage.results import Run, run_name
@@ -77,7 +79,8 @@ def train(root, changes=None):
     (fold,) = make_folds(dataset, experiment.splits[0].spec(), seed=0)
     place = root / experiment.name / run_name("physics", fold.split, fold.fold, 1)
     place.mkdir(parents=True)
-    run_cell(Cell(experiment, "physics", fold, 1, str(dataset.attrs["snapshot"])), place)
+    with run_sharing.worked_on(place):
+        run_cell(Cell(experiment, "physics", fold, 1, str(dataset.attrs["snapshot"])), place)
     return Run(place)
 
 
@@ -183,3 +186,43 @@ def test_mistakes_are_named(advance, folder, changes, said):
     with pytest.raises(InputError) as refused:
         nightly_spec.read_chain(Path("nightly.yaml"))
     assert said in str(refused.value)
+
+
+def test_nights_with_runs_in_an_object_store(advance, folder, place, become, prefect_server, monkeypatch):
+    """The model is trained on another machine, and the next night is done by a third one."""
+    from prefect import flow
+
+    from thalweg.flows.prefect_settings import prefect_settings
+    from thalweg.flows.services import chain, work
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server.url)
+    monkeypatch.setattr(chain, "ingest", lambda spec, hours: "ingested")
+    trained = []
+
+    def elsewhere(path, runs, changes, force, hours):
+        here = os.environ["THALWEG_SCRATCH"]
+        become("cluster")
+        trained.append(train(run_sharing.opened(place), changes).id)
+        os.environ["THALWEG_SCRATCH"] = here
+        return f"trained {trained[-1]}"
+
+    monkeypatch.setattr(chain, "train", elsewhere)
+
+    @flow
+    def night():
+        return work.nightly(Path("nightly.yaml"), run_sharing.opened(place), 1.0)
+
+    advance("2003-06-30")
+    with prefect_settings(prefect_server, folder):
+        assert "too few new days" in night()
+        advance("2003-09-30")
+        become("three")
+        said = night()
+    assert "rivers/physics--temporal--0--s1 does not drift" in said
+    assert trained == ["rivers/physics--temporal--0--s1", "rivers-20030930/physics--temporal--0--s1"]
+    become("four")
+    runs = run_sharing.opened(place)
+    run_sharing.pull(runs)
+    kept = nightly.read_record(runs / "rivers")
+    assert [each["drift"] for each in kept["looks"]] == [False]
+    assert kept["retrained"]["experiment"] == "rivers-20030930"

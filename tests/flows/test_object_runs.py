@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,33 +27,6 @@ from thalweg.storage.results import Run, find_runs
 HERE = Path(__file__).parent
 sys.path += [str(HERE), str(HERE.parent / "storage")]
 from cluster_host import Host  # noqa: E402
-from object_store import moto_server, request  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def port():
-    with moto_server() as port:
-        yield port
-
-
-@pytest.fixture
-def place(port, folder, monkeypatch):
-    """A prefix of a new bucket; we are the machine `one`."""
-    bucket = f"test-{uuid.uuid4().hex[:12]}"
-    assert request(port, "PUT", f"/{bucket}")[0] == 200
-    for name in ("AWS_ENDPOINT_URL_S3", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("THALWEG_SCRATCH", str(folder / "one"))
-    return f"s3://{bucket}/lab/runs"
-
-
-@pytest.fixture
-def become(monkeypatch, folder):
-    """Give what makes us another machine."""
-    return lambda name: monkeypatch.setenv("THALWEG_SCRATCH", str(folder / name))
 
 
 @pytest.fixture

@@ -1,36 +1,27 @@
-"""What schedules run: what is tried again and what not; and a whole lab from `thalweg up` on."""
+"""What schedules run: what is tried again and what not, what is kept, and how they are made and removed."""
 
-import json
 import os
 import re
-import signal
-import socket
-import subprocess
-import sys
-import time
+import shutil
 from argparse import Namespace
-from contextlib import closing
 from contextvars import copy_context
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 from uuid import UUID
 
-import httpx
 import pytest
-import yaml
+import xarray as xr
 
 from thalweg.flows.prefect_settings import prefect_settings
-from thalweg.flows.services import deploying, schedule_command, settings
-from thalweg.flows.services.state import mark_of, read_state
-from thalweg.flows.services.tokens import authorization, read_token
+from thalweg.flows.services import deploying, schedule_command
 from thalweg.storage.errors import InputError, UnavailableError
-from thalweg.storage.results import Run
+from thalweg.storage.sources import SourceChanged
 
 SOURCE = {"kind": "thalweg.flows.twin:twin", "sites": 4, "regions": 2, "years": 3}
-PATIENCE = 300.0
+SAMPLE = Path(__file__).parents[2] / "examples" / "caravan_sample"
 
 
 @pytest.mark.parametrize(
@@ -38,6 +29,7 @@ PATIENCE = 300.0
     [
         (ConnectionError("reset by peer"), True),
         (UnavailableError("no Ray cluster answers"), True),
+        (SourceChanged("a.csv: changed while it was read"), True),
         (InputError("line 3 is cut off"), False),
         (PermissionError(13, "denied"), False),
         (OSError(28, "No space left on device"), False),
@@ -45,11 +37,49 @@ PATIENCE = 300.0
     ],
 )
 def test_only_what_may_pass_is_tried_again(error, again):
-    from thalweg.flows.services.work import JobLostError, WorkFailedError, passes
+    from thalweg.flows.services.retrying import JobLostError, WorkFailedError, passes
 
     assert passes(None, None, SimpleNamespace(data=error)) is again
     assert passes(None, None, SimpleNamespace(data=JobLostError("killed"))) is True
     assert passes(None, None, SimpleNamespace(data=WorkFailedError("failed"))) is False
+
+
+def test_an_ingest_whose_files_were_being_copied_is_tried_again(write, folder, prefect_server, monkeypatch):
+    """The first attempt finds a file that is cut off; when the next one begins it is whole."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server.url)
+    from prefect import flow
+
+    from thalweg.flows.services import retrying, updating
+
+    shutil.copytree(SAMPLE / "attributes", folder / "sample" / "attributes")
+    tables = folder / "sample/timeseries/csv/camels"
+    tables.mkdir(parents=True)
+    for each in sorted(SAMPLE.rglob("*.nc"))[:2]:
+        with xr.open_dataset(each, engine="h5netcdf") as series:
+            series.to_dataframe().to_csv(tables / f"{each.stem}.csv")
+    source = {"kind": "caravan", "path": "sample", "sites": [each.stem for each in tables.iterdir()]}
+    spec = write({"store": "a.zarr", "source": source}, "rivers.yaml")
+    file = next(tables.iterdir())
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-7])
+    passes, failed = retrying.passes, []
+
+    def copied_meanwhile(task, run, state):
+        failed.append(str(state.data))
+        file.write_bytes(whole)
+        return passes(task, run, state)
+
+    monkeypatch.setattr(retrying, "passes", copied_meanwhile)
+    monkeypatch.setattr(retrying, "RETRY_SECONDS", (0.1,))
+
+    @flow
+    def night():
+        return updating.ingest(spec, 1.0)
+
+    with prefect_settings(prefect_server, folder):
+        assert "a.zarr: 2 sites" in night()
+    assert len(failed) == 1
+    assert f"{file.name}: the last line has no end" in failed[0]
 
 
 def test_what_a_file_describes(write, content, folder):
@@ -116,7 +146,7 @@ def test_a_look_that_was_taken_is_not_taken_again(folder, prefect_server, monkey
     monkeypatch.setenv("PREFECT_LOCAL_STORAGE_PATH", str(folder / "results"))
     from prefect import flow
 
-    from thalweg.flows.services.work import guarded
+    from thalweg.flows.services.retrying import guarded
 
     calls = []
 
@@ -171,145 +201,3 @@ def test_remove_waits_for_a_run_that_is_under_way(write, folder, prefect_server,
         assert client.read_flow_run(run.id).state.is_completed()
         with pytest.raises(InputError, match="has no schedule"):
             deploying.remove(spec, ["ingest"])
-
-
-def free_port():
-    with closing(socket.socket()) as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-class Lab:
-    """A whole `thalweg up` in a folder of its own."""
-
-    def __init__(self):
-        self.settings = settings.read()
-
-    def run(self, *words, code=0):
-        command = [sys.executable, "-m", "thalweg.flows.cli", *words]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=2 * PATIENCE)
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
-
-    def api(self, path, content):
-        user, _, token = authorization(read_token(self.settings.home, "prefect")).partition(":")
-        answer = httpx.post(f"{self.settings.api}/{path}", auth=(user, token), json=content, timeout=30)
-        assert answer.status_code < 300, answer.text
-        return answer.json()
-
-    def flow_run(self, deployment, *states):
-        """Wait until a run of a deployment is in one of some states, and give it."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            found = self.api("flow_runs/filter", {"deployments": {"id": {"any_": [deployment]}}})
-            for run in found:
-                if run["state_type"] in states:
-                    return run
-            time.sleep(1)
-        raise AssertionError([(run["name"], run["state"]) for run in found])
-
-    def start(self, deployment):
-        return self.api(f"deployments/{deployment}/create_flow_run", {"state": {"type": "SCHEDULED"}})["id"]
-
-    def pid(self, name):
-        return next(each.process.pid for each in read_state(self.settings.home).services if each.name == name)
-
-    def said(self):
-        lines = (self.settings.home / "logs" / "events.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
-
-
-@pytest.fixture
-def lab(folder, monkeypatch):
-    for name in (
-        "PREFECT_API_URL",
-        "RAY_API_SERVER_ADDRESS",
-        "RAY_ADDRESS",
-        "RAY_AUTH_TOKEN",
-        "THALWEG_HOST",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    for variable, _ in settings.PORTS.values():
-        monkeypatch.setenv(variable, str(free_port()))
-    made = Lab()
-    yield made
-    subprocess.run([sys.executable, "-m", "thalweg.flows.cli", "down"], timeout=PATIENCE)
-
-
-def soon():
-    """Give a cron line for the minute after the next one begins, at the earliest half a minute ahead."""
-    then = datetime.now(UTC) + timedelta(seconds=90)
-    return f"{then.minute} {then.hour} * * *"
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
-def test_from_up_to_the_first_run(lab, folder):
-    """An experiment by the clock; a run that is cancelled stops its Ray job; one that is killed goes on."""
-    experiment = {
-        "name": "small",
-        "data": {"store": "twin.zarr", "source": SOURCE},
-        "splits": [
-            {"kind": "temporal", "train": ["2001-01-01", "2001-12-31"], "test": ["2002-01-01", "2002-12-31"]}
-        ],
-        "models": {"physics": {"kind": "calibrated", "process": "hbv"}},
-        "training": {"epochs": 2, "window": 90, "warmup": 90},
-    }
-    Path("small.yaml").write_text(yaml.safe_dump(experiment))
-    lab.run("up")
-    made = json.loads(lab.run("schedule", "small.yaml", "--cron", soon(), "--json"))
-    run = lab.flow_run(made["id"], "COMPLETED", "FAILED", "CRASHED")
-    assert run["state_type"] == "COMPLETED", run["state"]
-    assert Run(folder / "runs" / "small" / "physics--temporal--0--s1").state == "done"
-    (table,) = [each for each in lab.api("artifacts/filter", {}) if each["key"] == "skill-small"]
-    assert json.loads(table["data"])[0]["model"] == "physics"
-    cell = next(each for each in lab.said() if each["event"] == "cell-finished")
-    assert cell["run"] == "physics--temporal--0--s1"
-    assert cell["flow_run"] == run["id"]
-    assert cell["job"].startswith("small-")
-
-    assert httpx.post(f"{lab.settings.api}/flow_runs/filter", json={}).status_code == 401
-    assert httpx.get(f"{lab.settings.url('ray-dashboard')}/api/jobs/").status_code == 401
-
-    experiment["training"]["epochs"] = 100_000
-    Path("long.yaml").write_text(yaml.safe_dump({**experiment, "name": "long"}))
-    long = json.loads(lab.run("schedule", "long.yaml", "--cron", "0 3 * * *", "--json"))["id"]
-    started = lab.start(long)
-    place = folder / "runs" / "long" / "physics--temporal--0--s1"
-    deadline = time.monotonic() + PATIENCE
-    while not Run(place).status.get("epoch"):
-        assert time.monotonic() < deadline
-        time.sleep(1)
-    lab.api(f"flow_runs/{started}/set_state", {"state": {"type": "CANCELLING"}})
-    assert lab.flow_run(long, "CANCELLED")["id"] == started
-    while Run(place).state != "stopped":
-        assert time.monotonic() < deadline
-        time.sleep(1)
-
-    # the worker and what it runs are killed outright: the run goes on by itself from where it was
-    started = lab.start(long)
-    epoch = Run(place).status["epoch"]
-    while Run(place).state != "running" or not Run(place).status.get("epoch", 0) > epoch:
-        assert time.monotonic() < deadline + PATIENCE
-        time.sleep(1)
-    worker = lab.pid("worker")
-    killed = [each.pid for each in _marked(lab) if each.pid != worker]
-    for pid in [worker, *killed]:
-        os.kill(pid, signal.SIGKILL)
-    lab.api("flow_runs/filter", {})
-    again = time.monotonic() + PATIENCE
-    while lab.api("flow_runs/filter", {"flow_runs": {"id": {"any_": [started]}}})[0]["run_count"] < 2:
-        assert time.monotonic() < again
-        time.sleep(2)
-    lab.api(f"flow_runs/{started}/set_state", {"state": {"type": "CANCELLING"}})
-
-    lab.run("down")
-    from thalweg.flows.services.processes import marked
-
-    assert marked(mark_of(lab.settings.home)) == []
-
-
-def _marked(lab):
-    from thalweg.flows.services.processes import marked
-
-    return marked(f"{mark_of(lab.settings.home)}/worker")
