@@ -33,7 +33,7 @@ Sources = tuple[tuple[str, Stamp], ...]
 """Folders of runs, each with its stamp: what tables made of them are kept under."""
 
 _WATCHED = ("manifest.json", "status.json", "metrics.parquet", "history.csv", "predictions.zarr")
-TABLES = 6  # of metrics that are kept: one of 50 runs at 2,000 sites takes some 20 MB
+TABLES = 6  # of metrics that are kept: one of 25 runs at 2,000 sites takes 16 MB
 
 
 @dataclass(frozen=True)

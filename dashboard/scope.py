@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -68,22 +70,25 @@ class Scope:
 
     def at_site(self, site: str, seed: int) -> pd.DataFrame:
         """Metrics at a site with one seed (models without it: their lowest): index model, in order."""
-        own = self._rows.loc[[site]]
+        own = self._at(site)
         own = own.assign(other=own["seed"] != seed).sort_values(["other", "seed"])
         return own.groupby("model")[list(self.measures)].first().reindex(self.models)
 
     def run_at(self, model: str, site: str, seed: int) -> Card | None:
         """The run of a model that was tested at this site: with this seed, else with its lowest."""
-        own = self._rows.loc[[site]]
+        own = self._at(site)
         own = own[own["model"] == model].sort_values("seed")
         if own.empty:
             return None
         same = own[own["seed"] == seed]
         return self._cards.get((same if len(same) else own).iloc[0]["run"])
 
+    def _at(self, site: str) -> pd.DataFrame:
+        return self.table.iloc[self._places_in_table[site]]
+
     @cached_property
-    def _rows(self) -> pd.DataFrame:
-        return self.table.set_index("site").sort_index()
+    def _places_in_table(self) -> dict[str, npt.NDArray[np.intp]]:
+        return dict(self.table.groupby("site", sort=False).indices)
 
     @cached_property
     def _cards(self) -> dict[str, Card]:

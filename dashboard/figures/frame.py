@@ -10,7 +10,7 @@ from thalweg.dashboard.look import Look
 
 FONT = '"Source Sans", "Source Sans Pro", "Helvetica Neue", Arial, sans-serif'
 
-_MANY_POINTS = 700
+_MANY_POINTS = 3000
 
 CONFIG: dict[str, Any] = {
     "displaylogo": False,
