@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import zlib
+from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -63,16 +64,19 @@ def run_packed(packed: bytes, runner: str) -> None:
     """Run ``runner(cell, folder)``; of several workers of a model the first one keeps the run's folder."""
     cell, folder = unpack(packed)
     check_shared(folder)
-    with logs.told("cell", experiment=folder.parent.name, run=folder.name):
-        if run_sharing.mirror_of(folder) is None or _helps():
-            find(runner)(cell, folder)
-            return
-        from thalweg.storage.run import Run  # not before the number of threads is set
-
-        with run_sharing.worked_on(folder):
-            run = Run(folder)
-            if run.state != "done" or not run.manifest:  # else it was done, and could not be sent
+    told = {"experiment": folder.parent.name, "run": folder.name, "snapshot": getattr(cell, "snapshot", "")}
+    with nullcontext() if _helps() else run_sharing.worked_on(folder):
+        if not _is_done(folder):  # else its end could not be sent, or its node was lost before it could tell
+            with logs.told("cell", **told):
                 find(runner)(cell, folder)
+
+
+def _is_done(folder: Path) -> bool:
+    """Tell whether an earlier attempt at a cell, which its driver marked as waiting, has finished it."""
+    from thalweg.storage.run import Run  # not before the number of threads is set
+
+    run = Run(folder)
+    return run.state == "done" and bool(run.manifest)
 
 
 def _helps() -> bool:

@@ -69,7 +69,7 @@ def check(lab: Lab, source: Source, watcher: Watcher, faults: Faults) -> Iterato
     yield from _versions(lab)
     yield from _runs(lab)
     yield from partial(lab.disk)
-    yield from _finished_once(lab.settings.home / "logs" / "events.jsonl")
+    yield from finished_twice(lab.settings.home / "logs" / "events.jsonl")
     status = lab.status()
     if not status["healthy"]:
         yield f"services: not all are well: {[row['message'] for row in status['services'].values()]}"
@@ -109,11 +109,21 @@ def partial(folder: Path) -> Iterator[str]:
             yield f"left behind: {path.relative_to(folder)}"
 
 
-def _finished_once(events: Path) -> Iterator[str]:
-    """Give the cells that one job finished twice."""
+def finished_twice(events: Path) -> Iterator[str]:
+    """Give the cells that were finished twice on the same data.
+
+    Jobs do not tell them apart: a Ray head that was killed forgets its jobs, and gives their names again.
+    """
     lines = [json.loads(line) for line in events.read_text().splitlines()]
-    done = Counter((each["job"], each["run"]) for each in lines if each["event"] == "cell-finished")
-    yield from (f"{job}: {run} was finished {n} times" for (job, run), n in done.items() if n > 1)
+    done = [each for each in lines if each["event"] == "cell-finished"]
+    for (run, snapshot), times in Counter((each["run"], each["snapshot"]) for each in done).items():
+        if times > 1:
+            when = [
+                f"{each['time']} in {each['job']}"
+                for each in done
+                if (each["run"], each["snapshot"]) == (run, snapshot)
+            ]
+            yield f"{run} on data {snapshot[:12]} was finished {times} times: {', '.join(when)}"
 
 
 def check_down(lab: Lab) -> Iterator[str]:

@@ -13,7 +13,7 @@ import xarray as xr
 DEPLOY = Path(__file__).parents[2] / "deploy"
 sys.path.insert(0, str(DEPLOY))
 
-from soaking.ending import partial  # noqa: E402
+from soaking.ending import finished_twice, partial  # noqa: E402
 from soaking.source import FIRST, SITES, START_DAYS, VARIABLES, Source  # noqa: E402
 from soaking.watch import RUNS, Watcher  # noqa: E402
 
@@ -121,6 +121,18 @@ def test_what_is_left_behind_is_seen(tmp_path):
     assert list(partial(tmp_path)) == []
     (tmp_path / "runs" / ".metrics.parquet.0123456789ab.part").touch()
     assert list(partial(tmp_path)) == ["left behind: runs/.metrics.parquet.0123456789ab.part"]
+
+
+def test_a_cell_that_was_finished_twice_on_the_same_data_is_seen(tmp_path):
+    done = {"event": "cell-finished", "time": "t", "job": "rivers-1", "run": "lstm", "snapshot": "abc"}
+    lines = [done, {**done, "run": "hbv"}, {**done, "snapshot": "abd"}, {**done, "event": "cell-started"}]
+    path = tmp_path / "events.jsonl"
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert list(finished_twice(path)) == []
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in [*lines, {**done, "job": "rivers-2"}]))
+    assert list(finished_twice(path)) == [
+        "lstm on data abc was finished 2 times: t in rivers-1, t in rivers-2",
+    ]
 
 
 @pytest.mark.slow
