@@ -84,10 +84,10 @@ def _map(store: str, version: str, held: Contents, look: Look) -> None:
         with second:
             kind = choices.segments("as", "As", list(_KINDS), show=_KINDS.__getitem__)
         values = contents.by_site(counted, held, variable)[kind]
-        units = "%" if kind == "share" else held.series[variable]
+        told, units = ("complete", "%") if kind == "share" else (words(variable), held.series[variable])
     else:
         values, units = contents.attribute(store, version, variable), held.attributes[variable]
-    told = held.known[variable].bare if variable in held.attributes else words(variable)
+        told = held.known[variable].bare
     fig = parameter_map(held.places.assign(value=values), told, units, look, _MAP)
     event = parts.plot(fig, f"contents-{variable}", on_select="rerun", selection_mode="points")
     _summary(values, units, held)

@@ -88,7 +88,8 @@ class Scope:
 
     @cached_property
     def _places_in_table(self) -> dict[str, npt.NDArray[np.intp]]:
-        return dict(self.table.groupby("site", sort=False).indices)
+        found = self.table.groupby("site", sort=False).indices
+        return {str(site): np.asarray(rows) for site, rows in found.items()}
 
     @cached_property
     def _cards(self) -> dict[str, Card]:

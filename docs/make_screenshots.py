@@ -128,7 +128,7 @@ def main() -> None:
                 target = wanted.out / f"dashboard-{name}-{theme}.png"
                 page.screenshot(path=target)
                 with Image.open(target) as picture:  # a third of the size, and nobody sees it
-                    small = picture.convert("RGB").quantize(256)
+                    small = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE)
                 small.save(target, optimize=True)
                 sys.stdout.write(f"{target}\n")
                 page.close()
