@@ -33,6 +33,7 @@ Sources = tuple[tuple[str, Stamp], ...]
 """Folders of runs, each with its stamp: what tables made of them are kept under."""
 
 _WATCHED = ("manifest.json", "status.json", "metrics.parquet", "history.csv", "predictions.zarr")
+_METRICS = _WATCHED.index("metrics.parquet")
 TABLES = 6  # of metrics that are kept: one of 25 runs at 2,000 sites takes 16 MB
 
 
@@ -142,6 +143,8 @@ def model_medians(runs: Sources, names: tuple[str, ...] | None = None) -> pd.Dat
 
     The medians of `summary` for many metrics in one pass: a site's value is its mean over runs.
     """
+    if names is not None:  # what else is written of a run changes nothing in them
+        runs = tuple((path, stamp[_METRICS : _METRICS + 1]) for path, stamp in runs)
     return _model_medians(hash((runs, names)), runs, names)
 
 
@@ -234,7 +237,7 @@ def _written(path: str) -> int:
 def _metrics(key: int, _runs: Sources) -> tuple[pd.DataFrame, list[str]]:
     """One table for all sessions: never changed in place."""
     opened = [Run(Path(path)) for path, _ in _runs]
-    looks.shown(root(), opened, "dashboard")
+    _count_look(opened)
     table = collect_metrics(opened)
     return table, [f"{run.id}: {problem}" for run in opened for problem in run.problems]
 
@@ -267,11 +270,13 @@ def _means_by_site(runs: Sources, names: tuple[str, ...]) -> pd.DataFrame:
     In Arrow, and of these columns alone: tables of hundreds of runs take a third of the time of pandas'.
     """
     opened = [Run(Path(path)) for path, _ in runs]
-    looks.shown(root(), opened, "dashboard")
+    _count_look(opened)
     parts = []
     for run in opened:
         table = _columns(str(run.path), ("site", *names))
         if table is not None and "site" in table.column_names:
+            names_of_sites = table["site"].cast(pa.string())  # numbers too, where somebody wrote such
+            table = table.set_column(table.column_names.index("site"), "site", names_of_sites)
             for name, value in (("model", run.model), ("split", run.split)):
                 table = table.append_column(name, pa.repeat(str(value), table.num_rows))
             parts.append(table)
@@ -287,6 +292,19 @@ def _means_by_site(runs: Sources, names: tuple[str, ...]) -> pd.DataFrame:
     means = whole.group_by(keys).aggregate([(name, "mean") for name in there])
     found: pd.DataFrame = means.rename_columns([*keys, *there]).to_pandas()
     return found.set_index(keys)
+
+
+def _count_look(runs: Sequence[Run]) -> None:
+    """Count that this server shows the scores of runs, once until they change."""
+    with _counting:
+        written = {str(run.path): _written(f"{run.path}/metrics.parquet") for run in runs}
+        new = [run for run in runs if _counted.get(str(run.path)) != written[str(run.path)]]
+        if new and looks.shown(root(), new, "dashboard"):
+            _counted.update(written)
+
+
+_counted: dict[str, int] = {}
+_counting = Lock()
 
 
 def _columns(path: str, names: Sequence[str]) -> pa.Table | None:

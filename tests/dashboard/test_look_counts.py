@@ -30,6 +30,12 @@ def test_reading_metrics_is_one_look_until_the_runs_change(
     for _ in range(3):
         assert len(data.metrics(cards)[0]) == 4
     assert data.test_looks(cards) == "1 model in 2 runs of 1 experiment scored on it, shown 1 time"
-    (folder / "status.json").touch()  # as when a run has gone on: its scores may be others
+    sources = tuple(card.source for card in data.cards())
+    for name in ("history.csv", "status.json"):  # as a run that goes on writes them
+        (folder / name).touch()
+        data.metrics(data.cards())
+        data.model_medians(sources, ("nse",))
+    assert looks.count(tmp_path, [TEST]).shown == 1
+    (folder / "metrics.parquet").touch()  # its scores may be others
     data.metrics(data.cards())
     assert looks.count(tmp_path, [TEST]).shown == 2

@@ -110,6 +110,8 @@ def test_sites_that_are_numbers_are_names(place: Path) -> None:
     table = pd.read_parquet(file)
     table.assign(site=range(len(table))).to_parquet(file)
     assert list(Run(file.parent).metrics()["site"]) == [str(number) for number in range(len(table))]
+    medians = data.model_medians(tuple(card.source for card in data.cards()), ("nse",))
+    assert set(medians["model"]) == {card.model for card in data.cards()}
 
 
 def test_a_metric_without_any_value_is_no_damage(place: Path) -> None:
