@@ -18,9 +18,11 @@ pytestmark = [
 PAGES = {
     "overview": "",
     "skill": "skill",
-    "extrapolation": "extrapolation",
-    "interpretation": "interpretation",
+    "extrapolation": "extrapolation?experiment=sample",
+    "interpretation": "interpretation?experiment=evaluated",
+    "evaluated in parts": "skill?experiment=evaluated",
     "site": "site",
+    "site with weather and intervals": "site?experiment=evaluated",
     "compare": "compare",
     "contents": "data",
     "quality": "data?view=quality",
@@ -42,6 +44,7 @@ def workspace(
     synthetic.write_experiments(folder / "runs", world, ("hybrid", "lstm", "climatology"), (1,), 2)
     helpers = beside("synthetic_store")
     helpers.give(folder / "runs" / "sample", "stations.zarr", helpers.write_store(folder / "stations.zarr"))
+    beside("synthetic_evaluation").write_evaluated(folder / "runs", synthetic)
     (folder / "bad.yaml").write_text(BAD + "splits: []\nmodels: {}\n")
     return folder
 
@@ -61,19 +64,27 @@ def test_every_page(theme: str, address: str, browser: "playwright.Browser", ser
     assert AXE is not None
     assert AXE.origin is not None
     source = Path(AXE.origin).with_name("axe.min.js").read_text(encoding="utf-8")
+
+    def wrong() -> list[str]:
+        page.evaluate(source)
+        return [
+            f"{each['id']}: {each['help']}: {[node['target'] for node in each['nodes'][:3]]}"
+            for each in page.evaluate(RUN, OPTIONS)
+        ]
+
     page = browser.new_page(viewport={"width": served.WIDTH, "height": served.HEIGHT}, color_scheme=theme)
     found = {}
     for name, path in PAGES.items():
         page.goto(f"{address}/{path}")
         served.settle(page, 800)
-        page.evaluate(source)
-        wrong = page.evaluate(RUN, OPTIONS)
-        told = [
-            f"{each['id']}: {each['help']}: {[node['target'] for node in each['nodes'][:3]]}"
-            for each in wrong
-        ]
-        if told:
+        if told := wrong():
             found[name] = told
+        share = page.get_by_role("button", name="Share")
+        if share.count():
+            share.click()
+            page.get_by_text("CSV").first.wait_for()
+            if told := wrong():
+                found[f"{name}, sharing"] = told
         assert page.locator("h1").count() == 1, name
         assert page.get_by_test_id("stException").count() == page.get_by_test_id("stAlert").count() == 0, name
     page.close()

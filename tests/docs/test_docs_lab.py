@@ -183,7 +183,6 @@ def test_operations_restored_in_the_same_folder(lab):
 
 def test_the_readme(lab):
     replaced, environment = cluster(lab)
-    run("thalweg ingest my-rivers.yaml", lab.folder)  # which its comment speaks of
     said = follow(lab, "README.md", "thalweg check", replaced, environment)
     assert len(said) == 15
     assert (lab.folder / "runs/my-rivers/report.html").exists()
