@@ -63,7 +63,7 @@ def cluster(*, dashboard: bool = False) -> Iterator[None]:
                 address="local",
                 include_dashboard=dashboard,
                 object_store_memory=OBJECT_STORE_BYTES,
-                _temp_dir=str(folder),
+                _temp_dir=str(folder / "r"),  # in which Ray lets everybody write; nobody else comes there
                 **options,
             )
             yield

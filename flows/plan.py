@@ -92,7 +92,7 @@ def make_jobs(cells: Sequence[Cell], root: Path, snapshot: str, *, force: bool =
         run = Run(job.folder)
         if not run.manifest:
             continue
-        job.replaces = not _same(run, cell, snapshot)
+        job.replaces = not is_of(run, cell, snapshot)
         if job.replaces:
             read = versions(snapshot, cell.fold.test.version)
             obstacles.append((run, changes(run.manifest, cell.experiment, cell.model, read)))
@@ -120,7 +120,8 @@ def remove_replaced(jobs: Sequence[Job]) -> None:
             job.replaces = False
 
 
-def _same(run: Run, cell: Cell, snapshot: str) -> bool:
+def is_of(run: Run, cell: Cell, snapshot: str) -> bool:
+    """Tell whether a run is of this cell's configuration, on this version of the store."""
     fold = cell.fold
     read = versions(snapshot, fold.test.version)
     wanted = fingerprint(cell.experiment, cell.model, fold.split, fold.fold, cell.seed, read)

@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 import zlib
-from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -64,27 +63,47 @@ def run_packed(packed: bytes, runner: str) -> None:
     """Run ``runner(cell, folder)``; of several workers of a model the first one keeps the run's folder."""
     cell, folder = unpack(packed)
     check_shared(folder)
-    told = {"experiment": folder.parent.name, "run": folder.name, "snapshot": getattr(cell, "snapshot", "")}
-    with nullcontext() if _helps() else run_sharing.worked_on(folder):
-        if not _is_done(folder):  # else its end could not be sent, or its node was lost before it could tell
+    told = {"experiment": folder.parent.name, "run": folder.name, "snapshot": cell.snapshot}
+    if _helps():
+        if not _agreed(False):
+            find(runner)(cell, folder)
+        return
+    with run_sharing.worked_on(folder):
+        # it is done where its end could not be sent, or its node was lost before it could tell
+        if not _agreed(_is_done(cell, folder)):
             with logs.told("cell", **told):
                 find(runner)(cell, folder)
 
 
-def _is_done(folder: Path) -> bool:
+def _is_done(cell: Any, folder: Path) -> bool:
     """Tell whether an earlier attempt at a cell, which its driver marked as waiting, has finished it."""
-    from thalweg.storage.run import Run  # not before the number of threads is set
+    from thalweg.flows.plan import is_of  # not before the number of threads is set
+    from thalweg.storage.run import Run
 
     run = Run(folder)
-    return run.state == "done" and bool(run.manifest)
+    return run.state == "done" and bool(run.manifest) and is_of(run, cell, cell.snapshot)
+
+
+def _agreed(found: bool) -> bool:
+    """Give what the first of several workers of a model found; what is found by one that is alone."""
+    answer = [found]
+    if (group := _group()) is not None:
+        group.broadcast_object_list(answer)
+    return answer[0]
 
 
 def _helps() -> bool:
     """Tell whether this is a worker of a model other than its first."""
+    group = _group()
+    return group is not None and bool(group.get_rank())
+
+
+def _group() -> Any:
+    """Give `torch.distributed` where several workers train a model."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is None or not distributed.is_available() or not distributed.is_initialized():
-        return False
-    return bool(distributed.get_rank())
+        return None
+    return distributed
 
 
 def unpack(packed: bytes) -> tuple[Any, Path]:

@@ -173,7 +173,7 @@ def _ray(settings: Settings, tokens: Mapping[str, str]) -> Service:
     folder = ray_folder(settings.home)
     command = [
         *(sys.executable, "-m", RAY_MODULE, "start", "--head", "--block", "--disable-usage-stats"),
-        *("--port", str(settings.ports["ray"]), "--temp-dir", str(folder)),
+        *("--port", str(settings.ports["ray"]), "--temp-dir", str(folder / "r")),
         *("--include-dashboard", "true", "--dashboard-host", settings.host),
         *("--dashboard-port", str(settings.ports["ray-dashboard"]), "--dashboard-agent-listen-port", "0"),
         *("--min-worker-port", "0", "--max-worker-port", "0"),  # any that are free, not 10002 to 19999
@@ -198,7 +198,7 @@ def _ray(settings: Settings, tokens: Mapping[str, str]) -> Service:
 
 
 def ray_folder(home: Path) -> Path:
-    """Give the folder of Ray's sockets, logs and spilled objects."""
+    """Give the folder, which nobody else enters, of Ray's sockets, logs and spilled objects."""
     return Path(tempfile.gettempdir()) / f"thalweg-ray-{mark_of(home)}"
 
 

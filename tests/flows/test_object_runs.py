@@ -38,7 +38,7 @@ def jobs(content, write, place, folder):
     checked.raise_problems()
 
     def make(force=False):
-        cells = cells_of(checked.experiment, checked.folds)
+        cells = cells_of(checked.experiment, checked.folds, "abc")
         return make_jobs(cells, run_sharing.opened(place), "abc", force=force)
 
     return make
