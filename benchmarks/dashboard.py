@@ -2,12 +2,12 @@
 
     python benchmarks/dashboard.py [--runs 500] [--sites 2000] [--years 10] [--sessions 20] [--chromium PATH]
 
-Makes the runs without training, starts `thalweg dashboard` on them and prints
+Makes evaluated runs and their store without training, starts `thalweg dashboard` on them and prints
 
 - in headless Chromium: seconds from the address to the first page, from a click on a name to its page,
   and from picking a site to its hydrograph, until nothing runs any more and the figures are drawn;
 - over Streamlit's socket, without a browser: the same for the server alone, and for many sessions at once;
-- the largest memory of the server, and the errors that any session saw.
+- the memory of the server, the largest and at the end, and the errors that any session saw.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 PAGES = ("Overview", "Skill", "Extrapolation", "Interpretation", "Site", "Compare", "Data", "Submit")
+QUESTIONS = ("physics", "parameters", "water", "network")  # of the page Interpretation
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -182,6 +183,11 @@ async def alone(port: int, names: list[str], sites: int) -> list[str]:
         for page in PAGES:
             for turn, experiment in (("not seen before", names[-1]), ("seen before", names[-1])):
                 row(f"server: page {page}, {turn}", (await session.open(page, f"experiment={experiment}"))[1])
+        for question in QUESTIONS[1:]:  # the page has the first of itself
+            query = f"experiment={names[-1]}&ask={question}"
+            for turn in ("not seen before", "seen before"):
+                whole = (await session.open("Interpretation", query))[1]
+                row(f"server: Interpretation, {question}, {turn}", whole)
         generator = random.Random(0)
         picks = [generator.randrange(sites) for _ in range(PICKS)]
         times = [
@@ -198,7 +204,8 @@ async def together(port: int, sessions: int, names: list[str]) -> list[str]:
     async def walk(number: int) -> tuple[list[float], list[str]]:
         async with Session(port) as session:
             query = f"experiment={names[number % len(names)]}"
-            return [(await session.open(page, query))[1] for page in PAGES], session.errors
+            asked = f"{query}&ask={QUESTIONS[number % len(QUESTIONS)]}"
+            return [(await session.open(page, asked))[1] for page in PAGES], session.errors
 
     begun = time.perf_counter()
     walked = await asyncio.gather(*(walk(number) for number in range(sessions)))
@@ -209,10 +216,12 @@ async def together(port: int, sessions: int, names: list[str]) -> list[str]:
     return [error for _, errors in walked for error in errors]
 
 
-def resident(process: int) -> float:
-    """Give the memory (GB) of a process."""
+def memory(process: int) -> tuple[float, float]:
+    """Give the memory (GB) of a process: the largest so far, and now."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) * 1024 / 1e9
+    told = dict(line.split(":", 1) for line in lines)
+    largest, now = (int(told[name].split()[0]) * 1024 / 1e9 for name in ("VmHWM", "VmRSS"))
+    return largest, now
 
 
 def row(what: str, seconds: float) -> None:
@@ -240,8 +249,9 @@ def main() -> None:
             in_a_browser(port, wanted.chromium, names)
             errors = asyncio.run(alone(port, names, wanted.sites))
             errors += asyncio.run(together(port, wanted.sessions, names))
-            memory = resident(server)
-        print(f"{'memory of the server at the end':<56} {memory:8.2f} GB")
+            largest, now = memory(server)
+        print(f"{'memory of the server, the largest':<56} {largest:8.2f} GB")
+        print(f"{'memory of the server at the end':<56} {now:8.2f} GB")
         print(f"{'errors that a session saw':<56} {len(errors):8d}")
         for error in dict.fromkeys(errors):
             print(f"  {error}")

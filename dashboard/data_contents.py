@@ -5,13 +5,13 @@ from collections.abc import Mapping
 import pandas as pd
 import streamlit as st
 
-from thalweg.dashboard import choices, contents, parts
+from thalweg.dashboard import choices, contents, parts, taken
 from thalweg.dashboard.contents import Contents
 from thalweg.dashboard.figures.contents import ROW, variables_by_day
 from thalweg.dashboard.figures.parameters import parameter_map
-from thalweg.dashboard.figures.sitemap import clicked
 from thalweg.dashboard.figures.water import words
 from thalweg.dashboard.look import Look, count, text
+from thalweg.dashboard.share import Numbers
 from thalweg.storage.difference import Difference
 
 _MAP = 430  # height (px)
@@ -21,12 +21,12 @@ _NAMED = 8  # sites that are named one by one
 _KINDS = {"share": "days with a value", "mean": "mean"}
 
 
-def draw(store: str, version: str, look: Look) -> None:
-    """The sites on a map, and every variable at one of them."""
+def draw(store: str, version: str, look: Look) -> Numbers:
+    """The sites on a map, and every variable at one of them; gives what can be had of them as files."""
     held = contents.contents(store, version)
     left, right = st.columns([5, 6], gap="large")
     with left:
-        _map(store, version, held, look)
+        variable = _map(store, version, held, look)
     with right:
         site = choices.select("site", "Site", list(held.places.index))
         table = contents.series(store, version, site)
@@ -36,6 +36,7 @@ def draw(store: str, version: str, look: Look) -> None:
             parts.plot(variables_by_day(table, held.series, look), f"series-{site}")
     with left:
         _facts(contents.attributes_at(store, version, site), site, len(table.columns))
+    return taken.of_contents(store, version, variable, site)
 
 
 def _facts(known: pd.DataFrame, site: str, variables: int) -> None:
@@ -62,8 +63,11 @@ def _facts(known: pd.DataFrame, site: str, variables: int) -> None:
     )
 
 
-def _map(store: str, version: str, held: Contents, look: Look) -> None:
-    """Sites coloured by how complete a variable is, its mean, or an attribute; a click chooses one."""
+def _map(store: str, version: str, held: Contents, look: Look) -> str | None:
+    """Sites coloured by how complete a variable is, its mean, or an attribute; gives which.
+
+    A click chooses the site.
+    """
     counted = contents.completeness(store, version)
     options = [name for name in held.series if name in set(counted["variable"])]
     first, second = st.columns([3, 2])
@@ -71,7 +75,7 @@ def _map(store: str, version: str, held: Contents, look: Look) -> None:
         names = [*options, *held.attributes]
         if not names:
             parts.note("There is nothing to colour the sites by.")
-            return
+            return None
         start = "discharge" if "discharge" in names else names[0]
         variable = choices.select(
             "variable",
@@ -89,13 +93,11 @@ def _map(store: str, version: str, held: Contents, look: Look) -> None:
         values, units = contents.attribute(store, version, variable), held.attributes[variable]
         told = held.known[variable].bare
     fig = parameter_map(held.places.assign(value=values), told, units, look, _MAP)
-    event = parts.plot(fig, f"contents-{variable}", on_select="rerun", selection_mode="points")
+    picked = parts.click(fig, f"contents-{variable}")
     _summary(values, units, held)
-    picked = clicked(event)
-    # only when the click changes: a site may have been chosen from the list since
-    if picked is not None and picked != st.session_state.get("contents-last"):
-        st.session_state["contents-last"] = picked
+    if picked is not None:
         choices.tell("site", picked)
+    return variable
 
 
 def _summary(values: pd.Series, units: str, held: Contents) -> None:

@@ -1,24 +1,62 @@
 """What `thalweg evaluate` left in the folders of runs, kept until it changes."""
 
 import os
+from collections import OrderedDict
 from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 import pandas as pd
 
 from thalweg.dashboard.data import Card
 from thalweg.storage.evaluations import FOLDER, RECORD, read_table
 
+MOST = 100_000_000
+"""Bytes of tables that are kept for all sessions: those of one or two experiments at 2,000 sites."""
+
+_Key = tuple[str, tuple[tuple[str, str, str, str, int, int], ...]]
+_kept: OrderedDict[_Key, tuple[pd.DataFrame, int]] = OrderedDict()  # the table and its bytes, last used last
+_keeping = Lock()
+
 
 def tables(runs: Iterable[Card], name: str) -> pd.DataFrame:
     """A table of every run that has it, with the columns run, model, split and seed; empty without any."""
+    told = tuple((run.path, run.id, run.model, run.split, run.seed, _written(run.path)) for run in runs)
+    key = name, told
+    with _keeping:
+        if key in _kept:
+            _kept.move_to_end(key)
+            return _kept[key][0].copy(deep=False)
+    table = _concatenated(name, told)
+    _keep(key, table)
+    return table.copy(deep=False)  # copied on writing: nobody changes what others see
+
+
+def _concatenated(name: str, told: tuple[tuple[str, str, str, str, int, int], ...]) -> pd.DataFrame:
     found = []
-    for run in runs:
-        table = _table(run.path, name, _written(run.path))
+    for path, run, model, split, seed, written in told:
+        table = _read(path, name) if written else None
         if table is not None:
-            found.append(table.assign(run=run.id, model=run.model, split=run.split, seed=run.seed))
+            found.append(table.assign(run=run, model=model, split=split, seed=seed))
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def _keep(key: _Key, table: pd.DataFrame) -> None:
+    """Keep a table that fits, and let go those that were used longest ago, down to ``MOST`` bytes."""
+    size = int(table.memory_usage(deep=True).sum())
+    if size > MOST:
+        return
+    paths = [run[0] for run in key[1]]
+    with _keeping:
+        # what the same runs had before they were evaluated again
+        gone = [k for k in _kept if k[0] == key[0] and k != key and [run[0] for run in k[1]] == paths]
+        for old in gone:
+            del _kept[old]
+        _kept[key] = table, size
+        _kept.move_to_end(key)
+        total = sum(size for _, size in _kept.values())
+        while total > MOST:
+            total -= _kept.popitem(last=False)[1][1]
 
 
 def _written(path: str) -> int:
@@ -28,10 +66,7 @@ def _written(path: str) -> int:
         return 0
 
 
-@lru_cache(maxsize=500)
-def _table(path: str, name: str, written: int) -> pd.DataFrame | None:
-    if not written:
-        return None
+def _read(path: str, name: str) -> pd.DataFrame | None:
     try:
         table = read_table(Path(path), name)
     except (OSError, ValueError):

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import streamlit as st
 
 from thalweg.dashboard import choices
+from thalweg.dashboard.figures import sitemap
 from thalweg.dashboard.figures.frame import CONFIG
 from thalweg.dashboard.look import DARK, LIGHT, Look, Stroke, text
 from thalweg.dashboard.share import figure_format
@@ -109,6 +110,15 @@ def plot(figure: object, key: str, **more: object) -> object:
     """A figure with the settings that all of them share."""
     saved = {"toImageButtonOptions": {"format": figure_format(), "filename": key, "scale": 2}}
     return st.plotly_chart(figure, key=key, theme=None, config=CONFIG | saved, **more)  # type: ignore[call-overload]
+
+
+def click(figure: object, key: str) -> str | None:
+    """A figure whose points are sites; gives the one that was clicked, once, until it is clicked anew."""
+    event = plot(figure, key, on_select="rerun", selection_mode="points")
+    site, last = sitemap.clicked(event), f"last:{key}"
+    anew = site != st.session_state.get(last)  # another site may have been chosen from a list since
+    st.session_state[last] = site
+    return site if anew else None
 
 
 def notices(problems: Sequence[str], label: str = "could not be read") -> None:

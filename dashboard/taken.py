@@ -6,14 +6,16 @@ from functools import partial
 import pandas as pd
 import xarray as xr
 
-from thalweg.dashboard import evaluated
+from thalweg.dashboard import contents, evaluated
 from thalweg.dashboard.comparing import series_dataset
 from thalweg.dashboard.data import Card
 from thalweg.dashboard.figures.hydrograph import Band
 from thalweg.dashboard.figures.regimes import UNITS
+from thalweg.dashboard.figures.water import words
 from thalweg.dashboard.measures import Measure
 from thalweg.dashboard.scope import Scope
 from thalweg.dashboard.share import Numbers, dataset_of
+from thalweg.dashboard.table_units import evaluated_dataset
 from thalweg.dashboard.weather import Weather
 from thalweg.evaluation.signatures import SIGNATURES
 from thalweg.evaluation.tables import site_values
@@ -38,7 +40,8 @@ def of_scope(scope: Scope, metric: str) -> Numbers:
 
     def in_parts() -> xr.Dataset:
         found = {name: strata_means(own) for name, own in strata.groupby("metric", sort=False)}
-        return dataset_of(pd.concat(found, names=["metric"]).reset_index("metric"))
+        means = pd.concat(found, names=["metric"]).reset_index("metric")
+        return evaluated_dataset("strata", means, scope.runs)
 
     made = {"Scores by site": by_site, "Medians over sites": medians}
     strata = evaluated.tables(scope.runs, "strata")
@@ -84,13 +87,14 @@ def of_experiment(
     found: Mapping[str, Measure],
     metric: str,
     gaps: pd.DataFrame,
-    others: Mapping[str, pd.DataFrame],
+    others: Mapping[str, tuple[str, pd.DataFrame]],
 ) -> Numbers:
     """The page Extrapolation: scores by site on every split, gaps, and what was evaluated.
 
     Parameters
     ----------
-    others : tables of what else is on the page, by name.
+    others : what else is on the page, by its name there: the table of `thalweg evaluate` that it is made
+        from, and what was made of it.
     """
 
     def by_site() -> xr.Dataset:
@@ -111,7 +115,12 @@ def of_experiment(
     made: dict[str, Callable[[], xr.Dataset]] = {"Scores by site": by_site}
     if len(gaps):
         made[f"Gaps of {found[metric].short}"] = lost
-    return made | {name: partial(dataset_of, table) for name, table in others.items() if len(table)}
+    evaluations = {
+        told: partial(evaluated_dataset, name, table, ())
+        for told, (name, table) in others.items()
+        if len(table)
+    }
+    return made | evaluations
 
 
 def of_evaluation(runs: Sequence[Card], wanted: Mapping[str, str]) -> Numbers:
@@ -121,8 +130,43 @@ def of_evaluation(runs: Sequence[Card], wanted: Mapping[str, str]) -> Numbers:
     ----------
     wanted : the names of the tables by what they are called on the page.
     """
-    found = {told: evaluated.tables(runs, name) for told, name in wanted.items()}
-    return {told: partial(dataset_of, table) for told, table in found.items() if len(table)}
+    found = {told: (name, evaluated.tables(runs, name)) for told, name in wanted.items()}
+    return {
+        told: partial(evaluated_dataset, name, table, runs)
+        for told, (name, table) in found.items()
+        if len(table)
+    }
+
+
+def of_contents(store: str, version: str, variable: str | None, site: str) -> Numbers:
+    """The page Data: what is on the map, and all variables at the site that is shown.
+
+    Parameters
+    ----------
+    variable : on the map, if there is any; one over time goes out as the share of days with a value, and
+        its mean.
+    """
+    held = contents.contents(store, version)
+
+    def by_site() -> xr.Dataset:
+        name = str(variable)
+        if name in held.attributes:
+            table = contents.attribute(store, version, name).to_frame()
+            about = {name: {"units": held.attributes[name], "long_name": held.known[name].long}}
+        else:
+            days = f"{name}_complete"
+            table = contents.by_site(contents.completeness(store, version), held, name)
+            table = table.rename(columns={"share": days, "mean": name})
+            about = {name: {"units": held.series[name], "cell_methods": "time: mean"}}
+            about[days] = {"units": "%", "long_name": f"share of days with a value of {name}"}
+        return _placed(dataset_of(table.reset_index(), ("site",), about), held.places)
+
+    def by_day() -> xr.Dataset:
+        about = {name: {"units": units, "site": site} for name, units in held.series.items()}
+        return dataset_of(contents.series(store, version, site).reset_index(), ("time",), about)
+
+    made = {f"{words(variable)} by site": by_site} if variable else {}
+    return made | ({f"Series at {site}": by_day} if held.series else {})
 
 
 def _about(found: Mapping[str, Measure]) -> dict[str, dict[str, str]]:

@@ -189,10 +189,10 @@ def _sentence(
     if about.better in ("zero", "one"):
         what = f"distance of the {what} from {about.perfect:g}"
     unit = "" if about.units == "1" else f" {about.units}"
-    decimals = _decimals(about, max(abs(low), abs(high)))
+    decimals = _decimals(about, low, high)
+    told = [f"{round(value, decimals) + 0.0:+.{decimals}f}" for value in (median, low, high)]  # never -0
     numbers = (
-        f"median difference {median:+.{decimals}f}{unit}, {level:.0%} interval {low:+.{decimals}f} to "
-        f"{high:+.{decimals}f}; "
+        f"median difference {told[0]}{unit}, {level:.0%} interval {told[1]} to {told[2]}; "
         f"{a} better at {share:.0%} of {difference.sites} sites"
     )
     if verdict == "none":
@@ -200,7 +200,11 @@ def _sentence(
     return f"{a} is better than {b} in {what} ({numbers})"
 
 
-def _decimals(about: Metric, size: float) -> int:
-    """Give the same decimals to all differences of a metric, unless one would be nothing but zeros."""
+def _decimals(about: Metric, *ends: float) -> int:
+    """Give the same decimals to all differences of a metric, and more where an end would show but zeros."""
     least = 2 if about.units == "%" else 3
-    return next((places for places in range(least, 9) if round(size, places) > 0.0), least)
+    for size in sorted(abs(end) for end in ends):
+        for places in range(least, 9):
+            if round(size, places) > 0.0:
+                return places
+    return least

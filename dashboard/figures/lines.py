@@ -11,6 +11,9 @@ from thalweg.dashboard.look import Look, Stroke
 from thalweg.dashboard.measures import Measure
 
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x")
+_FILLING = {"solid": "", "longdashdot": "-open", "dashdot": "-open-dot"}
+"""Of a symbol, by the dash of a model's stroke: tells models of one colour apart."""
+_OWN = "hexagon"  # of a model in the legend: no split has it
 
 
 def on_the_line(
@@ -22,6 +25,8 @@ def on_the_line(
     inside: str,
 ) -> go.Figure:
     """Median skill outside against inside, a point a model and seed, another symbol for each split.
+
+    Models that share a colour differ in whether symbols are filled, as their lines do in dashes elsewhere.
 
     Parameters
     ----------
@@ -55,18 +60,18 @@ def on_the_line(
             mode="markers",
             marker={
                 "size": 11,
-                "symbol": symbol,
+                "symbol": [_symbol(symbol, strokes[model]) for model in own["model"]],
                 "color": [strokes[model].color for model in own["model"]],
                 "line": {"width": 0.8, "color": look.ground},
             },
-            customdata=own[["model", "above"]].to_numpy(),
+            customdata=[[str(model), _off(above)] for model, above in own[["model", "above"]].to_numpy()],
             hovertemplate=(
                 f"<b>%{{customdata[0]}}</b>, {split}<br>{measure.short} inside %{{x:.3f}}, outside %{{y:.3f}}"
-                f"{measure.suffix}<br>%{{customdata[1]:+.3f}} off the line<extra></extra>"
+                f"{measure.suffix}%{{customdata[1]}}<extra></extra>"
             ),
             showlegend=False,
         )
-        # the legend tells what the symbols are; colours are those of the models
+        # the legend tells what the symbols are; colours and filling are those of the models
         fig.add_scatter(
             x=[None],
             y=[None],
@@ -75,8 +80,8 @@ def on_the_line(
             marker={"size": 10, "symbol": symbol, "color": look.muted},
         )
     for model in dict.fromkeys(every["model"]):
-        line = {"color": strokes[model].color, "width": 4}
-        fig.add_scatter(x=[None], y=[None], name=model, mode="lines", line=line)
+        marker = {"size": 10, "symbol": _symbol(_OWN, strokes[model]), "color": strokes[model].color}
+        fig.add_scatter(x=[None], y=[None], name=model, mode="markers", marker=marker)
     fig.update_xaxes(title_text=f"inside ({inside}): median {measure.axis}", range=ends)
     fig.update_yaxes(title_text=f"outside: median {measure.axis}", range=ends)
     legend = {"x": 0.02, "xanchor": "left", "y": 0.98, "yanchor": "top"}
@@ -109,6 +114,7 @@ def trend_scatter(
             mode="markers",
             marker={
                 "size": np.where(clear, size, 0.6 * size),
+                "symbol": _symbol("circle", strokes[str(model)]),
                 "color": strokes[str(model)].color,
                 "opacity": np.where(clear, 0.85, 0.35),
                 "line": {"width": 0},
@@ -125,6 +131,15 @@ def trend_scatter(
     legend = {"x": 0.02, "xanchor": "left", "y": 0.98, "yanchor": "top"}
     fig.update_layout(hovermode="closest", legend=legend)
     return fig
+
+
+def _symbol(shape: str, stroke: Stroke) -> str:
+    return shape + _FILLING.get(stroke.dash, "-open")
+
+
+def _off(above: float) -> str:
+    """How far from the line, for hovering; nothing where there is no line."""
+    return f"<br>{above:+.3f} off the line" if np.isfinite(above) else ""
 
 
 def _identity(fig: go.Figure, ends: list[float], look: Look, told: str) -> None:

@@ -18,13 +18,15 @@ _HEIGHT = 420
 def trends_view(runs: Sequence[Card], lines: Mapping[str, Stroke], look: Look) -> pd.DataFrame:
     """Trends of yearly flow, simulated against observed; gives those of every site."""
     sites = by_site(evaluated.tables([run for run in runs if not run.floor], "trends"))
-    if sites.empty:
+    flows = [name for name in FLOWS if len(sites) and name in set(sites["flow"])]
+    if not flows:
         return sites
     parts.section(f"Trends over the tested years ({UNITS})")
-    splits = list(dict.fromkeys(run.split for run in runs if run.split in set(sites["split"])))
     first, second = st.columns(2, gap="medium")
     with first:
-        flow = choices.segments("flow", "Of a year's", list(FLOWS), show=FLOWS.__getitem__)
+        flow = choices.segments("flow", "Of a year's", flows, show=FLOWS.__getitem__)
+    known = set(sites.loc[sites["flow"] == flow, "split"])
+    splits = list(dict.fromkeys(run.split for run in runs if run.split in known))
     with second:
         split = choices.segments("trends", "Site by site, on", splits)
     left, right = st.columns([5, 6], gap="medium")
@@ -33,12 +35,11 @@ def trends_view(runs: Sequence[Card], lines: Mapping[str, Stroke], look: Look) -
         parts.html(trend_table(_scores(sites, flow), lines, splits))
         parts.note(NOTE)
     with left:
-        if len(shown):
-            title = f"Trends of {FLOWS[flow]}"
-            fig = trend_scatter(shown, lines, look, _HEIGHT, title, UNITS)
-            event = parts.plot(fig, f"trends-{split}-{flow}", on_select="rerun", selection_mode="points")
-            follow(event, runs[0].experiment, split)
-            parts.note("Small and pale: the observed trend is not clear.")
+        title = f"Trends of {FLOWS[flow]}"
+        fig = trend_scatter(shown, lines, look, _HEIGHT, title, UNITS)
+        event = parts.plot(fig, f"trends-{split}-{flow}", on_select="rerun", selection_mode="points")
+        follow(event, runs[0].experiment, split)
+        parts.note("Small and pale: the observed trend is not clear.")
     return sites
 
 

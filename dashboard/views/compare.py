@@ -10,7 +10,7 @@ from thalweg.dashboard import choices, comparing, data, parts, tables
 from thalweg.dashboard.data import Card
 from thalweg.dashboard.figures.cdf import distribution
 from thalweg.dashboard.figures.hydrograph import hydrograph
-from thalweg.dashboard.figures.sitemap import clicked, skill_map
+from thalweg.dashboard.figures.sitemap import skill_map
 from thalweg.dashboard.look import Look, Stroke, count, strokes, text
 from thalweg.dashboard.measures import Measure, measures
 from thalweg.dashboard.share import share
@@ -154,10 +154,8 @@ def _map(scores: pd.DataFrame, table: pd.DataFrame, measure: Measure, look: Look
     change = Measure("change", f"{measure.short} difference", long, measure.units, "zero", 0.0)
     difference = scores[a, measure.name] - scores[b, measure.name]
     fig = skill_map(places, difference.rename("change"), change, look, _HEIGHT - 70)
-    site = clicked(parts.plot(fig, "compare-map", on_select="rerun", selection_mode="points"))
-    # only when the click changes: a site may have been chosen from the list since
-    if site is not None and site != st.session_state.get("compare-last"):
-        st.session_state["compare-last"] = site
+    site = parts.click(fig, "compare-map")
+    if site is not None:
         choices.tell("site", site)
 
 

@@ -9,6 +9,7 @@ import streamlit as st
 
 from thalweg.dashboard import choices, data, data_contents, parts, stores
 from thalweg.dashboard.look import Look, count, text
+from thalweg.dashboard.share import Numbers, share
 from thalweg.storage.errors import InputError, UnavailableError
 
 SEVERITIES = ("error", "warning", "info")
@@ -30,7 +31,7 @@ def page(look: Look) -> None:
             "thalweg run examples/sample.yaml",
         )
         return
-    left, right = st.columns([4, 5], gap="medium")
+    left, right, button = st.columns([4, 5, 1], gap="medium", vertical_alignment="bottom")
     with left:
         store = choices.select("store", "Store", list(known), show=stores.shown)
     try:
@@ -57,14 +58,17 @@ def page(look: Look) -> None:
     report = stores.report(store, picked)
     parts.title(stores.shown(store), _facts(version, report, len(runs)))
     view = choices.segments("view", "Look at", list(_VIEWS), show=_VIEWS.__getitem__)
+    numbers: Numbers = {}
     if view == "contents":
-        data_contents.draw(store, picked, look)
+        numbers = data_contents.draw(store, picked, look)
     elif view == "quality":
         kept_out(stores.kept_out(store, picked))
         findings(report, f"{store}/{picked}", look)
     else:
         version_list(log, Counter(run.snapshot for run in known[store]), picked)
         data_contents.differences(store, log, names, picked)
+    with button:
+        share(lambda: numbers)
 
 
 def kept_out(sites: pd.DataFrame) -> None:

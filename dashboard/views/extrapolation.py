@@ -48,10 +48,11 @@ def page(look: Look) -> None:
         return
     with second:
         metric = choices.select("metric", "Metric", list(found), show=lambda name: found[name].short)
+    key = hash(tuple(run.source for run in own))
     kinds = _kinds(tuple(run.source for run in own))
     lines = strokes(*data.model_names(runs), look)
     validation = data.validation(own)
-    gaps = _gaps(trained, validation, kinds, metric)
+    gaps = _gaps(key, metric, trained, validation, kinds)
     if gaps.empty:
         parts.empty(
             "Nothing here extrapolates",
@@ -69,7 +70,7 @@ def page(look: Look) -> None:
     with left:
         if not gaps.empty:
             parts.plot(inside_outside(gaps, found[metric], lines, look), "gaps")
-        _distances(own, trained, found[metric], lines, look)
+        _distances(key, own, trained, found[metric], lines, look)
     with right:
         if gaps["paired"].any():
             pair = _map(gaps[gaps["paired"]], trained, own[0].experiment, found[metric], look)
@@ -77,12 +78,14 @@ def page(look: Look) -> None:
             curves = {str(model): curve for model, curve in own_curves.groupby("model")}
             fig = data_efficiency(curves, found[metric], lines, look, _HEIGHT, str(name))
             parts.plot(fig, f"efficiency-{name}")
-        scores = _floods(own, trained, lines)
+        scores = _floods(key, own, trained, lines)
     if pair is not None:
-        _line(trained, kinds, pair, own[0].experiment, found[metric], lines, look)
+        _line(
+            _lines(key, metric, trained, kinds), trained, pair, own[0].experiment, found[metric], lines, look
+        )
     trends = trends_view(own, lines, look)
     parts.notices(problems)
-    others = {"Floods": scores.reset_index(), "Trends by site": trends}
+    others = {"Floods": ("events", scores.reset_index()), "Trends by site": ("trends", trends)}
     with third:
         share(lambda: taken.of_experiment(trained, found, metric, gaps, others))
 
@@ -106,8 +109,8 @@ def _map(
 
 
 def _line(
+    points: tuple[str, dict[str, pd.DataFrame]],
     trained: pd.DataFrame,
-    kinds: dict[str, str],
     pair: tuple[str, pd.Series, pd.Series],
     experiment: str,
     measure: Measure,
@@ -117,14 +120,20 @@ def _line(
     """Whether skill inside tells skill outside: over all models, and for the one on the map over sites."""
     parts.section("Does skill inside tell skill outside?")
     model, before, after = pair
-    inside, found = lines_outside(trained, kinds, measure.name)
+    inside, found = points
     left, right = st.columns(2, gap="medium")
     with left:
-        parts.plot(on_the_line(found, measure, lines, look, _HEIGHT + 40, inside), "on-the-line")
-        parts.note(
-            "A point a model and seed. Grey: the line through them; what lies above it holds better outside "
-            "than its skill inside lets expect (Miller et al. 2021). It takes three points."
-        )
+        if found:
+            parts.plot(on_the_line(found, measure, lines, look, _HEIGHT + 40, inside), "on-the-line")
+            parts.note(
+                "A point a model and seed. Grey: the line through them; what lies above it holds better "
+                "outside than its skill inside lets expect (Miller et al. 2021). It takes three points."
+            )
+        else:
+            parts.note(
+                "No seed of a model was tested both inside and outside: a point needs its skill on both "
+                "sides."
+            )
     with right:
         places = trained.groupby("site")[["region"]].first()
         title = f"{measure.short} of {model} site by site"
@@ -138,9 +147,12 @@ def _line(
             )
 
 
-def _floods(runs: Sequence[Card], trained: pd.DataFrame, lines: Mapping[str, Stroke]) -> pd.DataFrame:
+def _floods(
+    key: int, runs: Sequence[Card], trained: pd.DataFrame, lines: Mapping[str, Stroke]
+) -> pd.DataFrame:
     """Whether floods are simulated outside as they are inside."""
-    scores = floods(evaluated.tables([run for run in runs if not run.floor], "events"), trained)
+    events = evaluated.tables([run for run in runs if not run.floor], "events")
+    scores = _flood_scores(key, len(events), events, trained)
     if not scores.empty:
         parts.section("Floods, inside and outside")
         parts.html(flood_table(scores, lines, list(dict.fromkeys(run.split for run in runs))))
@@ -149,7 +161,12 @@ def _floods(runs: Sequence[Card], trained: pd.DataFrame, lines: Mapping[str, Str
 
 
 def _distances(
-    runs: Sequence[Card], trained: pd.DataFrame, measure: Measure, lines: Mapping[str, Stroke], look: Look
+    key: int,
+    runs: Sequence[Card],
+    trained: pd.DataFrame,
+    measure: Measure,
+    lines: Mapping[str, Stroke],
+    look: Look,
 ) -> None:
     support = evaluated.tables(runs, "support")
     if support.empty:
@@ -159,29 +176,55 @@ def _distances(
             f"thalweg evaluate {runs[0].experiment}",
         )
     else:
-        _by_distance(support, trained, measure, lines, look)
+        _by_distance(key, support, trained, measure, lines, look)
 
 
 def _by_distance(
-    support: pd.DataFrame, trained: pd.DataFrame, measure: Measure, lines: Mapping[str, Stroke], look: Look
+    key: int,
+    support: pd.DataFrame,
+    trained: pd.DataFrame,
+    measure: Measure,
+    lines: Mapping[str, Stroke],
+    look: Look,
 ) -> None:
-    joined = trained.merge(
-        support[["run", "site", "nearest", "applicability", "days_outside"]], on=["run", "site"]
-    )
-    splits = list(dict.fromkeys(joined["split"]))
+    splits = list(dict.fromkeys(trained.loc[trained["run"].isin(set(support["run"])), "split"]))
     split = choices.segments("far", "Distance, on", splits, splits[-1])
-    classes, said = {}, []
-    for model, own in joined[joined["split"] == split].groupby("model"):
-        far = own.groupby("site")[["nearest", measure.name]].mean()
-        classes[str(model)] = skill_by_distance(far[measure.name], far["nearest"], samples=200)
-        said.append(f"{model}: {classes[str(model)].attrs['sentence']}")
+    classes, said = _classes(key, split, measure.name, len(support), support, trained)
     parts.plot(by_distance(classes, measure, lines, look, _HEIGHT), "distance")
-    own = joined[joined["split"] == split]
-    said.append(
-        f"{(own['applicability'] < 0.05).mean():.0%} of sites and {own['days_outside'].mean():.1%} of days "
-        "lie outside of what was trained on (applicability below 0.05)"
+    parts.note(said)
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def _classes(
+    key: int, split: str, metric: str, rows: int, _support: pd.DataFrame, _trained: pd.DataFrame
+) -> tuple[dict[str, pd.DataFrame], str]:
+    """Skill by distance of each model, and what it says."""
+    joined = _trained[_trained["split"] == split].merge(
+        _support[["run", "site", "nearest", "applicability", "days_outside"]], on=["run", "site"]
     )
-    parts.note(" · ".join(said))
+    classes, said = {}, []
+    for model, own in joined.groupby("model"):
+        far = own.groupby("site")[["nearest", metric]].mean()
+        classes[str(model)] = skill_by_distance(far[metric], far["nearest"], samples=200)
+        said.append(f"{model}: {classes[str(model)].attrs['sentence']}")
+    sites, days = (joined["applicability"] < 0.05).mean(), joined["days_outside"].mean()
+    said.append(
+        f"{sites:.0%} of sites and {days:.1%} of days lie outside of what was trained on "
+        "(applicability below 0.05)"
+    )
+    return classes, " · ".join(said)
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def _flood_scores(key: int, rows: int, _events: pd.DataFrame, _trained: pd.DataFrame) -> pd.DataFrame:
+    return floods(_events, _trained)
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def _lines(
+    key: int, metric: str, _trained: pd.DataFrame, _kinds: dict[str, str]
+) -> tuple[str, dict[str, pd.DataFrame]]:
+    return lines_outside(_trained, _kinds, metric)
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
@@ -191,9 +234,9 @@ def _kinds(runs: tuple[tuple[str, data.Stamp], ...]) -> dict[str, str]:
 
 @st.cache_data(max_entries=100, show_spinner="Comparing inside and outside …")
 def _gaps(
-    trained: pd.DataFrame, validation: pd.DataFrame, kinds: dict[str, str], metric: str
+    key: int, metric: str, _trained: pd.DataFrame, _validation: pd.DataFrame, _kinds: dict[str, str]
 ) -> pd.DataFrame:
-    return extrapolation_gaps(trained, kinds, metric, validation)
+    return extrapolation_gaps(_trained, _kinds, metric, _validation)
 
 
 if __name__ == "__main__":

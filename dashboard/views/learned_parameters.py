@@ -10,7 +10,6 @@ from thalweg.dashboard.attributes import Names, attribute_names
 from thalweg.dashboard.data import Card
 from thalweg.dashboard.figures.courses import courses, flood_days
 from thalweg.dashboard.figures.parameters import MOST_ATTRIBUTES, correlations, parameter_map, response
-from thalweg.dashboard.figures.sitemap import clicked
 from thalweg.dashboard.figures.water import words
 from thalweg.dashboard.inside import varying_at
 from thalweg.dashboard.look import Look, Stroke, number, text
@@ -64,12 +63,7 @@ def _map(scope: Scope, own: pd.DataFrame, name: str, look: Look) -> str | None:
     """The parameter at every site, mean over seeds; gives the site that was clicked anew."""
     values = own.groupby("site")["value"].mean()
     fig = parameter_map(scope.places.assign(value=values), name, str(own["units"].iloc[0]), look, _HEIGHT)
-    key = f"parameter-{scope.key}-{name}"
-    site = clicked(parts.plot(fig, key, on_select="rerun", selection_mode="points"))
-    if site is None or st.session_state.get("parameter-last") == (key, site):
-        return None
-    st.session_state["parameter-last"] = (key, site)
-    return site
+    return parts.click(fig, f"parameter-{scope.key}-{name}")
 
 
 def _response(

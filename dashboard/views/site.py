@@ -8,7 +8,7 @@ from thalweg.dashboard import choices, data, intervals, parts, tables, taken
 from thalweg.dashboard.figures.hydrograph import Band, hydrograph
 from thalweg.dashboard.figures.regimes import flow_duration, regime
 from thalweg.dashboard.figures.residuals import by_flow, by_month, memory
-from thalweg.dashboard.figures.sitemap import clicked, locator
+from thalweg.dashboard.figures.sitemap import locator
 from thalweg.dashboard.look import Look, Stroke, count, strokes
 from thalweg.dashboard.scope import Scope, choose_scope
 from thalweg.dashboard.share import share
@@ -180,10 +180,8 @@ def beside(
         values = values[values.index.isin([*table.columns, *scope.floors])]
     st.html(tables.site_table(values, some, lines, scope.floors))
     fig = locator(scope.places, site, look, 300)
-    event = parts.plot(fig, f"locator-{scope.key}", on_select="rerun", selection_mode="points")
-    other = clicked(event)
-    if other is not None and other != site and st.session_state.get("locator-last") != (scope.key, other):
-        st.session_state["locator-last"] = (scope.key, other)
+    other = parts.click(fig, f"locator-{scope.key}")
+    if other is not None and other != site:
         choices.tell("site", other)
 
 

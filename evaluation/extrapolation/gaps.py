@@ -149,7 +149,13 @@ def lines_outside(
 
     Returns
     -------
-    The split inside and the tables by split outside; empty where the experiment has no split in time.
+    The split inside and the tables by split outside; empty where the experiment has no split in time, or no
+    model and seed has results on both sides.
+
+    Raises
+    ------
+    InputError
+        When the metric is unknown.
     """
     inside = next((split for split in metrics["split"].unique() if kinds.get(split) == INSIDE), None)
     if inside is None:

@@ -150,6 +150,11 @@ def test_a_click_on_the_map_shows_the_flow_of_that_site(
     # the click stays on the map: another site can still be chosen from the list
     app.selectbox(key="choice:site").set_value(app.selectbox(key="choice:site").options[0]).run()
     assert app.selectbox(key="choice:site").value != last
+    # clicked once more it is let go of, and can be clicked anew
+    for site in (None, last):
+        monkeypatch.setattr("thalweg.dashboard.figures.sitemap.clicked", lambda event, site=site: site)
+        app.run()
+        assert (app.selectbox(key="choice:site").value == last) is (site is not None)
 
 
 def test_settings_that_are_lists_are_told_in_words() -> None:

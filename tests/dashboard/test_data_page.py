@@ -11,7 +11,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from thalweg.dashboard import contents, stores
+from thalweg.dashboard import contents, stores, taken
 from thalweg.dashboard.attributes import Names
 from thalweg.storage import versions
 from thalweg.storage.repository import Repository
@@ -189,3 +189,17 @@ def test_counts_and_gaps() -> None:
     table = contents.by_site(counted, held, "flow")
     assert table["share"].tolist() == pytest.approx([100 * 549 / 731, 0.0])
     assert table["mean"].tolist() == pytest.approx([2.0, float("nan")], nan_ok=True)
+
+
+def test_what_is_on_the_map_can_be_taken_along(runs: Path) -> None:
+    store = str(runs.parent / "stations.zarr")
+    version = str(stores.log(store)["id"].iloc[0])
+    made = taken.of_contents(store, version, "discharge", "gauge_01")
+    mean, series = (make() for make in made.values())
+    here = mean.sel(site="gauge_01")
+    assert here["discharge"].item() == pytest.approx(series["discharge"].mean().item(), rel=1e-4)
+    assert here["discharge_complete"].item() == pytest.approx(
+        100 * series["discharge"].notnull().mean().item()
+    )
+    assert mean["discharge"].attrs["units"] == series["discharge"].attrs["units"] == "mm/day"
+    assert mean["discharge_complete"].attrs["units"] == "%"

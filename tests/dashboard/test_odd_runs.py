@@ -75,7 +75,7 @@ def test_a_status_with_odd_values_is_one_runs_matter(place: Path, told: dict[str
         {"model": NAME},
     ],
 )
-@pytest.mark.parametrize("name", ["overview", "skill", "site", "compare"])
+@pytest.mark.parametrize("name", ["overview", "skill", "extrapolation", "site", "compare"])
 def test_a_manifest_with_odd_values_leaves_every_page_standing(
     place: Path, open_page: Open, name: str, told: dict[str, Any]
 ) -> None:
@@ -91,7 +91,7 @@ def test_a_manifest_with_odd_values_leaves_every_page_standing(
         (lambda table: table[["site"]], "lacks latitude"),
     ],
 )
-@pytest.mark.parametrize("name", ["overview", "skill", "site", "compare"])
+@pytest.mark.parametrize("name", ["overview", "skill", "extrapolation", "site", "compare"])
 def test_metrics_that_are_none_are_told_and_the_others_shown(
     place: Path, open_page: Open, name: str, change: Callable[[pd.DataFrame], pd.DataFrame], told: str
 ) -> None:
@@ -100,7 +100,8 @@ def test_metrics_that_are_none_are_told_and_the_others_shown(
     page = stands(
         open_page(name, experiment="odd", runs="odd/hybrid--temporal--0--s1,odd/lstm--temporal--0--s1")
     )
-    assert "hybrid" in words(page)
+    if name != "extrapolation":  # which has nothing to tell of runs of one split
+        assert "hybrid" in words(page)
     if name != "overview":
         assert told in words(page)
 
@@ -112,6 +113,19 @@ def test_sites_that_are_numbers_are_names(place: Path) -> None:
     assert list(Run(file.parent).metrics()["site"]) == [str(number) for number in range(len(table))]
     medians = data.model_medians(tuple(card.source for card in data.cards()), ("nse",))
     assert set(medians["model"]) == {card.model for card in data.cards()}
+
+
+def test_seeds_that_were_tested_on_one_side_alone_take_no_page_along(
+    made_runs: Path, place: Path, open_page: Open
+) -> None:
+    for run in (place / "odd").iterdir():
+        shutil.rmtree(run)
+    for name in ("lstm--temporal--0--s1", "lstm--ungauged_sites--0--s2", "lstm--ungauged_sites--1--s2"):
+        shutil.copytree(made_runs / "sample" / name, place / "odd" / name)
+    page = stands(open_page("extrapolation", experiment="odd"))
+    assert "No seed of a model was tested both inside and outside" in words(page)
+    assert not any(chart.proto.id.endswith("on-the-line") for chart in page.get("plotly_chart"))
+    assert any("change-ungauged_sites" in chart.proto.id for chart in page.get("plotly_chart"))
 
 
 def test_a_metric_without_any_value_is_no_damage(place: Path) -> None:

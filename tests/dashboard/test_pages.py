@@ -96,7 +96,7 @@ def test_who_never_chose_a_year_sees_each_sites_flood_year(runs: Path, open_page
     assert page.query_params["period"] == str(years.max())
 
 
-@pytest.mark.parametrize("name", ["skill", "site"])
+@pytest.mark.parametrize("name", ["skill", "extrapolation", "site"])
 @pytest.mark.parametrize("experiment", ["one_site", "undefined", "damaged", "nightly"])
 def test_odd_runs_leave_the_page_standing(name: str, experiment: str, open_page: Open) -> None:
     page = stands(open_page(name, experiment=experiment))

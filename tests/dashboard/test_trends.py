@@ -80,6 +80,27 @@ def test_the_page_shows_trends_once_they_were_evaluated(
             (run.path / "evaluation" / "made.json").unlink()
 
 
+@pytest.mark.parametrize(("asked", "shown"), [("low", "high"), ("high", "high"), ("mean", "mean")])
+def test_only_flows_with_a_known_trend_are_offered(
+    runs: Path, open_page: Callable[..., AppTest], asked: str, shown: str
+) -> None:
+    (run,) = (run for run in find_runs(runs, "sample") if run.id.endswith("lstm--temporal--0--s1"))
+    table = product("lstm", "temporal", 0.5).head(8).assign(site=run.metrics()["site"].to_numpy())
+    never = table.assign(flow="low", observed=np.nan)  # as of rivers that fall dry
+    both = pd.concat([table.assign(flow="high"), *([table] if asked == "mean" else []), never])
+    both = both.drop(columns=["run", "model", "split", "seed"])
+    evaluations.write_product(run.path, "trends", {"trends": both}, "x")
+    try:
+        page = open_page("extrapolation", experiment="sample", flow=asked)
+        assert not page.exception
+        assert not page.error
+        assert len(page.segmented_control(key="choice:flow").options) == (2 if asked == "mean" else 1)
+        assert page.query_params["flow"] == shown
+        assert any(chart.proto.id.endswith(f"trends-temporal-{shown}") for chart in page.get("plotly_chart"))
+    finally:
+        (run.path / "evaluation" / "made.json").unlink()
+
+
 def test_axes_of_trends_are_equal_and_have_units() -> None:
     fig = trend_scatter(product("a", "t", 0.5), LINES, LIGHT, 300, "Trends", trends.UNITS)
     assert fig.layout.xaxis.range == fig.layout.yaxis.range
@@ -107,3 +128,23 @@ def test_a_point_a_model_in_its_colour_and_a_symbol_a_split() -> None:
     assert [trace.name for trace in fig.data if trace.showlegend is not False] == [
         "as good outside", "pub", "pur", "a", "b",
     ]  # fmt: skip
+    # fewer than three points have no line, and nothing is off it
+    assert [told for trace in shown for _, told in trace.customdata] == [""] * 4
+    assert not any(trace.mode == "lines" and trace.name != "as good outside" for trace in fig.data)
+
+
+def test_models_that_share_a_colour_differ_in_their_symbols() -> None:
+    names = [f"m{number:02d}" for number in range(17)]
+    drawn = strokes(names, [], LIGHT)
+    assert drawn["m00"].color == drawn["m08"].color == drawn["m16"].color
+    line = pd.DataFrame({"model": names, "inside": 0.7, "outside": 0.6, "expected": 0.5, "above": 0.1})
+    fig = on_the_line({"pub": line}, NSE, drawn, LIGHT, 300, "time")
+    (shown,) = (trace for trace in fig.data if trace.customdata is not None)
+    looks = set(zip(shown.marker.symbol, shown.marker.color, strict=True))
+    assert len(looks) == 17
+    assert shown.customdata[0][1] == "<br>+0.100 off the line"
+    legend = [trace.marker for trace in fig.data if trace.name in names]
+    assert len({(marker.symbol, marker.color) for marker in legend}) == 17
+    every = pd.concat([product(name, "t", 0.5) for name in names])
+    scattered = trend_scatter(every, drawn, LIGHT, 300, "Trends", trends.UNITS).data[1:]
+    assert len({(trace.marker.symbol, trace.marker.color) for trace in scattered}) == 17

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from thalweg.evaluation.comparison import conclude
+from thalweg.evaluation.intervals import Difference
 from thalweg.evaluation.summary import baseflow_check, compare, compare_sites, site_values, summarize
 from thalweg.storage.errors import InputError
 
@@ -118,6 +120,21 @@ def test_a_clear_difference_is_said_with_its_size() -> None:
     assert other.verdict == "b"
     assert other.sentence == result.sentence, "the better one comes first, whichever way one asks"
     assert other.difference.median == pytest.approx(-0.06)
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        ((0.0015, 3.8e-5, 0.0031), "+0.00150, 90% interval +0.00004 to +0.00310"),
+        ((0.02, -0.0004, 0.05), "+0.0200, 90% interval -0.0004 to +0.0500"),
+        ((-1e-13, -1e-12, 0.05), "+0.000, 90% interval +0.000 to +0.050"),  # and not -0.000
+        ((0.1, 0.0, 0.2), "+0.100, 90% interval +0.000 to +0.200"),
+    ],
+)
+def test_digits_are_as_many_as_the_smaller_end_needs(ends: tuple[float, float, float], told: str) -> None:
+    x = np.linspace(0.5, 0.9, 60)
+    found = conclude(x, x - 0.001, "nse", "a", "b", Difference(*ends, 0.6, 60), level=0.9)
+    assert f"median difference {told}; a better" in found.sentence
 
 
 def test_no_clear_difference_when_the_interval_includes_zero() -> None:
