@@ -27,10 +27,10 @@ def _definition(kind: str, block: Any) -> Any:
     from prefect.events.actions import CallWebhook
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-    wanted: dict[str, Any] = {"expect": {DRIFT_EVENT}}
+    wanted: dict[str, Any] = {"expect": [DRIFT_EVENT]}
     if kind == "failed":
         wanted = {
-            "expect": {"prefect.flow-run.Failed"},
+            "expect": ["prefect.flow-run.Failed", "prefect.flow-run.TimedOut"],
             "match": {"prefect.resource.id": "prefect.flow-run.*"},
             "match_related": {"prefect.resource.id": f"prefect.tag.{TAG}", "prefect.resource.role": "tag"},
             "for_each": {"prefect.resource.id"},

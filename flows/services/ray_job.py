@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from asyncio import CancelledError
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,7 +18,7 @@ from prefect.exceptions import CancelledRun
 from thalweg.flows import worker
 from thalweg.flows.job_details import Job, UnknownJobError
 from thalweg.flows.jobs import ADDRESS, Jobs
-from thalweg.flows.services.retrying import JobLostError, WorkFailedError
+from thalweg.flows.services.retrying import JobLostError, OutOfTimeError, WorkFailedError
 from thalweg.storage.errors import InputError, UnavailableError
 
 LOOK_SECONDS = 2.0
@@ -33,15 +36,19 @@ def run_as_job(spec: Path, runs: Path, changes: dict[str, Any], force: bool, hou
         When the job was killed, or its cluster is gone: it may be tried again, and goes on.
     WorkFailedError
         When it failed by itself.
-    TimeoutError
-        When it took too long; it is stopped.
+    OutOfTimeError
+        When it took longer than ``hours``; it is stopped.
+    UnavailableError
+        When the cluster does not answer; the job is left to it, to be attached to by the next attempt.
     """
     from thalweg.flows.submission import submit
 
+    deadline = time.monotonic() + hours * 3600
     options = ("--force",) if force else ()
     given = submit(spec, runs=runs, changes=changes, options=options)
-    _note_job(given.id)
-    job = _ended(given.id, time.monotonic() + hours * 3600)
+    with _stopped_with_us(given.id):
+        _note_job(given.id)
+        job = _ended(given.id, deadline)
     said = Jobs().logs(given.id)
     print(said, flush=True)
     if job.state == "succeeded":
@@ -51,6 +58,16 @@ def run_as_job(spec: Path, runs: Path, changes: dict[str, Any], force: bool, hou
     if job.code is None:
         raise JobLostError(f"{given.id}: {job.state}: {' '.join(job.message.split())[:300]}")
     raise WorkFailedError(f"{given.id}: {job.state}; `thalweg show {job.experiment}` says what and why")
+
+
+@contextmanager
+def _stopped_with_us(identity: str) -> Iterator[None]:
+    """Stop a job when Prefect ends the body, which it does at the time limit of the task."""
+    try:
+        yield
+    except CancelledError:
+        Jobs().cancel(identity)
+        raise
 
 
 def _note_job(identity: str) -> None:
@@ -81,7 +98,7 @@ def _ended(identity: str, deadline: float) -> Job:
                 raise CancelledRun(f"{identity}: cancelled")
         if time.monotonic() > deadline:
             Jobs().cancel(identity)
-            raise TimeoutError(f"{identity}: took longer than its time limit, and was stopped")
+            raise OutOfTimeError(f"{identity}: took longer than its time limit, and was stopped")
         time.sleep(LOOK_SECONDS)
 
 

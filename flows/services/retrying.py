@@ -13,6 +13,7 @@ from thalweg.storage.sources import SourceChanged
 
 RETRY_SECONDS = (60, 300, 1800)
 JITTER = 0.3  # of the pauses, so that many who were cut off do not come back at once
+GRACE_SECONDS = 120.0  # for what ends its own work when its time is up, before Prefect ends it
 
 
 class WorkFailedError(RuntimeError):
@@ -23,13 +24,21 @@ class JobLostError(UnavailableError):
     """A job ended for no reason of its own; what it did is kept."""
 
 
+class OutOfTimeError(TimeoutError):
+    """The work took longer than its time limit: it would do so again."""
+
+
 def passes(task: Any, run: Any, state: Any) -> bool:
     """Tell whether what failed may succeed a little later: a network may, bad input will not.
 
     Files that were being copied while they were read are whole a little later: an ingest that begins anew
-    looks at all of them again.
+    looks at all of them again. A network's time limit may pass, that of the work does not.
     """
+    from prefect.task_engine import TaskRunTimeoutError
+
     error = state.data if isinstance(state.data, BaseException) else getattr(state.data, "result", None)
+    if isinstance(error, OutOfTimeError | TaskRunTimeoutError):
+        return False
     if isinstance(error, UnavailableError | SourceChanged):
         return True
     return isinstance(error, Exception) and may_pass(error)
@@ -40,6 +49,7 @@ def guarded(hours: float, *, name: str, cache_key: str | None = None) -> Any:
 
     Parameters
     ----------
+    hours : after which each attempt is to end; Prefect ends it :data:`GRACE_SECONDS` later.
     cache_key : names all that the result depends on; with it a result that is there is taken.
     """
     cached: dict[str, Any] = {"cache_policy": NO_CACHE}
@@ -51,6 +61,6 @@ def guarded(hours: float, *, name: str, cache_key: str | None = None) -> Any:
         retry_delay_seconds=list(RETRY_SECONDS),
         retry_jitter_factor=JITTER,
         retry_condition_fn=passes,
-        timeout_seconds=hours * 3600,
+        timeout_seconds=hours * 3600 + GRACE_SECONDS,
         **cached,
     )

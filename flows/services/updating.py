@@ -7,18 +7,23 @@ from pathlib import Path
 
 from prefect import get_client
 
-from thalweg.flows.services.retrying import guarded
+from thalweg.flows.services.retrying import OutOfTimeError, guarded
 
 
 def ingest(spec: Path, hours: float) -> str:
     """Bring a store up to its source; of all schedules on one server, one at a time for one store."""
+    from prefect.concurrency.asyncio import AcquireConcurrencySlotTimeoutError
     from prefect.concurrency.sync import concurrency
 
     from thalweg.flows.ingestion import ingest_file, read_spec
 
     def update() -> str:
-        with concurrency(only_one(read_spec(spec).store), occupy=1, timeout_seconds=hours * 3600):
-            return ingest_file(spec).text()
+        store = read_spec(spec).store
+        try:
+            with concurrency(only_one(store), occupy=1, timeout_seconds=hours * 3600):
+                return ingest_file(spec).text()
+        except AcquireConcurrencySlotTimeoutError:
+            raise OutOfTimeError(f"{store}: another ingest of it did not end in {hours:.3g} hours") from None
 
     return str(guarded(hours, name=f"ingest {spec.name}")(update)())
 

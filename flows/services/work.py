@@ -42,7 +42,7 @@ def scheduled_work(
     directory : in which paths are meant.
     runs : folder of all runs, or ``s3://bucket/prefix``.
     force : replace runs of another configuration, as `thalweg run --force` does.
-    hours : after which it is ended.
+    hours : after which each step of it is ended.
     """
     follow_parent()
     worker.enter(directory)

@@ -226,3 +226,69 @@ def test_nights_with_runs_in_an_object_store(advance, folder, place, become, pre
     kept = nightly.read_record(runs / "rivers")
     assert [each["drift"] for each in kept["looks"]] == [False]
     assert kept["retrained"]["experiment"] == "rivers-20030930"
+
+
+@pytest.mark.slow
+def test_the_chain_from_the_first_night_on(advance, folder, prefect_server, ray_cluster, monkeypatch):
+    """Nothing is replaced: ingests, cells on Ray, looks, drift, and training anew when it is time."""
+    from prefect import events, flow
+
+    from thalweg.flows.prefect_settings import prefect_settings
+    from thalweg.flows.services import chain, work
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server.url)
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    told, emit = [], events.emit_event
+
+    def emitted(name, **given):
+        if name == chain.DRIFT_EVENT:
+            told.append(given["payload"])
+        return emit(name, **given)
+
+    monkeypatch.setattr(events, "emit_event", emitted)
+    root = folder / "runs"
+
+    @flow
+    def scheduled():
+        return work.nightly(Path("nightly.yaml"), root, 1.0)
+
+    def night(until, **more):
+        """Give what is said of each step after the ingest, when the source has days until then."""
+        Path("now.json").write_text(json.dumps({"until": until, **more}))
+        said = scheduled()
+        assert f"rivers.zarr: 6 sites, 2000-01-01 to {until}" in said
+        done = sorted(path.parent.parent.name for path in root.rglob("weights.pt"))
+        return [line for line in said.splitlines() if line.startswith("rivers") and ".zarr" not in line], done
+
+    with prefect_settings(prefect_server, folder):
+        said, done = night("2003-06-30")
+        assert said[0] == "rivers: 1 runs are done"
+        assert said[1].endswith("too few new days to tell of drift")
+        assert done == ["rivers"]
+
+        (look, trained), done = night("2003-09-30")
+        assert look.startswith(
+            "rivers/physics--temporal--0--s1 does not drift: errors of 2003-08-02 to 2003-09"
+        )
+        assert trained == "rivers-20030930: 1 runs are done"
+        assert done == ["rivers", "rivers-20030930"]
+        assert told == []
+        first = Run(root / "rivers" / "physics--temporal--0--s1")
+        anew = Run(root / "rivers-20030930" / "physics--temporal--0--s1")
+        assert str(first.predictions()["time"].values[-1])[:10] == "2003-06-30"
+        assert str(anew.predictions()["time"].values[-1])[:10] == "2003-09-30"
+
+        (look,), done = night("2003-11-30", shifted="2003-10-01")  # within the week: nothing is trained
+        assert look.startswith("rivers-20030930/physics--temporal--0--s1 DRIFTS")
+        assert done == ["rivers", "rivers-20030930"]
+        assert told == [{"run": "rivers-20030930/physics--temporal--0--s1", "message": look}]
+
+        record = nightly.read_record(root / "rivers")
+        record["retrained"]["at"] = str(datetime.now(UTC) - timedelta(days=7, minutes=1))
+        (root / "rivers" / nightly.RECORD).write_text(json.dumps(record))
+        said, done = night("2003-12-01", shifted="2003-10-01")
+        assert said[-1] == "rivers-20031201: 1 runs are done"
+        assert done == ["rivers", "rivers-20030930", "rivers-20031201"]
+    record = nightly.read_record(root / "rivers")
+    assert [each["drift"] for each in record["looks"]] == [False, True, True]
+    assert record["retrained"]["experiment"] == "rivers-20031201"

@@ -3,12 +3,13 @@
 import os
 import re
 import shutil
+import time
 from argparse import Namespace
 from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -201,3 +202,42 @@ def test_remove_waits_for_a_run_that_is_under_way(write, folder, prefect_server,
         assert client.read_flow_run(run.id).state.is_completed()
         with pytest.raises(InputError, match="has no schedule"):
             deploying.remove(spec, ["ingest"])
+
+
+def test_one_ingest_of_a_store_at_a_time_over_two_schedules(write, folder, prefect_server, monkeypatch):
+    """Two files write the same store, by different names; a third one, of another store, goes beside."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server.url)
+    from prefect import flow
+
+    from thalweg.flows import ingestion
+    from thalweg.flows.services import updating
+
+    under_way, done, most, both = [], [], 0, Barrier(2, timeout=30.0)
+
+    def slowly(spec):
+        nonlocal most
+        under_way.append(spec.stem)
+        most = max(most, sum(name != "other" for name in under_way))
+        if spec.stem == "other" or not {"first", "second"} & set(done):
+            both.wait()
+        time.sleep(1.0)
+        under_way.remove(spec.stem)
+        done.append(spec.stem)
+        return SimpleNamespace(text=lambda: f"{spec.stem}: brought up to date")
+
+    monkeypatch.setattr(ingestion, "ingest_file", slowly)
+    stores = {"first": "a.zarr", "second": str(folder / "sub" / ".." / "a.zarr"), "other": "b.zarr"}
+    specs = [write({"store": store, "source": SOURCE}, f"{name}.yaml") for name, store in stores.items()]
+
+    @flow
+    def night(spec):
+        return updating.ingest(Path(spec), 0.1)
+
+    with prefect_settings(prefect_server, folder):
+        threads = [Thread(target=copy_context().run, args=(night, str(spec))) for spec in specs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60.0)
+    assert sorted(done) == ["first", "other", "second"]
+    assert most == 1
