@@ -16,20 +16,29 @@ MOST = 100_000_000
 
 _Key = tuple[str, tuple[tuple[str, str, str, str, int, int], ...]]
 _kept: OrderedDict[_Key, tuple[pd.DataFrame, int]] = OrderedDict()  # the table and its bytes, last used last
-_keeping = Lock()
+_keeping, _reading = Lock(), Lock()
 
 
 def tables(runs: Iterable[Card], name: str) -> pd.DataFrame:
     """A table of every run that has it, with the columns run, model, split and seed; empty without any."""
     told = tuple((run.path, run.id, run.model, run.split, run.seed, _written(run.path)) for run in runs)
     key = name, told
-    with _keeping:
-        if key in _kept:
-            _kept.move_to_end(key)
-            return _kept[key][0].copy(deep=False)
-    table = _concatenated(name, told)
-    _keep(key, table)
+    table = _found(key)
+    if table is None:
+        with _reading:  # twenty that come at once would each have it in memory
+            table = _found(key)
+            if table is None:
+                table = _concatenated(name, told)
+                _keep(key, table)
     return table.copy(deep=False)  # copied on writing: nobody changes what others see
+
+
+def _found(key: _Key) -> pd.DataFrame | None:
+    with _keeping:
+        if key not in _kept:
+            return None
+        _kept.move_to_end(key)
+        return _kept[key][0]
 
 
 def _concatenated(name: str, told: tuple[tuple[str, str, str, str, int, int], ...]) -> pd.DataFrame:
