@@ -52,7 +52,7 @@ def test_distances_are_shown_once_they_were_evaluated(open_page: Open, runs: Pat
         evaluations.write_product(run.path, "support", {"support": table}, "x")
     try:
         page = open_page("extrapolation", experiment="sample")
-        assert len(page.get("plotly_chart")) == 5
+        assert "distance" in {figure.key for figure in page.get("plotly_chart")}
         assert "100% of sites and 50.0% of days lie outside" in said(page)
     finally:
         for run in mine:

@@ -21,7 +21,8 @@ def main(plan):
     folder = run_sharing.opened(plan["root"]) / "light" if "root" in plan else Path("runs")
     for name in plan["cells"]:
         cell = SimpleNamespace(
-            model=name, experiment=experiment, epochs=plan.get("epochs", 10), step=plan.get("step", 0.1),
+            model=name, experiment=experiment, snapshot="", epochs=plan.get("epochs", 10),
+            step=plan.get("step", 0.1),
             filler=plan.get("filler", 0) * "abcdefgh",
         )  # fmt: skip
         jobs.append(Job(cell, folder / name))
