@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -87,15 +88,18 @@ def serve(
         env={**MEMORY, **os.environ, "THALWEG_RUNS": str(runs.resolve()), **allowed},
         stdout=subprocess.DEVNULL,
     )
+    asked: list[int] = []  # a flag, as Python loses an exception that a handler raises within a callback
+    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
     try:
-        if _answers(f"{url}/_stcore/health", process):
+        if _answers(f"{url}/_stcore/health", process, asked):
             place = run_sharing.named(runs)
             print(f"dashboard of {place} at {sharing.url or url}  (Ctrl-C stops it)", flush=True)
         with run_sharing.following(runs, tables, FOLLOW_SECONDS):
-            return process.wait()
-    except KeyboardInterrupt:
-        return 0
+            while process.poll() is None and not asked:
+                time.sleep(0.1)
+        return 0 if asked else process.returncode
     finally:
+        signal.signal(signal.SIGINT, before)
         process.terminate()
         try:
             process.wait(STOP_SECONDS)
@@ -187,9 +191,9 @@ def _free_port(wanted: int | None, host: str) -> int:
     )
 
 
-def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
+def _answers(url: str, process: subprocess.Popen[bytes], asked: list[int]) -> bool:
     deadline = time.monotonic() + WAIT_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
+    while process.poll() is None and not asked and time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(url, timeout=2):
                 return True

@@ -34,17 +34,6 @@ def test_a_port_that_is_taken(tmp_path):
             dashboard_server.serve(tmp_path, port)
 
 
-def interrupted(process):
-    """Press Ctrl-C, again after a while: Python loses one that comes just as it clears something away."""
-    for _ in range(3):
-        process.send_signal(signal.SIGINT)
-        try:
-            return process.wait(10)
-        except subprocess.TimeoutExpired:
-            continue
-    return None
-
-
 @pytest.mark.parametrize("quiet", [["--no-browser"], []], ids=["without a browser", "at its first start"])
 def test_it_serves_until_it_is_stopped(quiet, folder):
     """Also for who has never had Streamlit before, which would ask for an address of mail first."""
@@ -61,7 +50,8 @@ def test_it_serves_until_it_is_stopped(quiet, folder):
     try:
         line = process.stdout.readline()
         assert line == f"dashboard of {folder / 'elsewhere'} at http://127.0.0.1:{port}  (Ctrl-C stops it)\n"
-        assert interrupted(process) == 0
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
     finally:
         process.kill()
         process.wait()
