@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.figures.frame import figure, two_lines
+from thalweg.dashboard.figures.frame import two_lines
+from thalweg.dashboard.figures.sketch import figure
 from thalweg.dashboard.look import Look
 
 MOST_FEATURES = 10
@@ -55,7 +56,7 @@ def importance(
     )
     fig.update_xaxes(title_text="share of the method's whole (–)", rangemode="tozero")
     fig.update_layout(hovermode="closest", legend={"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top"})
-    return fig
+    return fig.done()
 
 
 def reaches(
@@ -93,7 +94,7 @@ def reaches(
     fig.update_layout(
         hovermode="closest", legend={"x": 0.98, "xanchor": "right", "y": 0.03, "yanchor": "bottom"}
     )
-    return fig
+    return fig.done()
 
 
 def _told(failed: Sequence[str] | None) -> str:

@@ -7,8 +7,11 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 Point = tuple[float, float]
-Path = list[float | None]
+Path = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,14 @@ class Window:
 
 @lru_cache(maxsize=32)
 def land_within(window: Window) -> tuple[Path, Path]:
-    """Longitudes and latitudes of land polygons; None separates rings."""
+    """Longitudes and latitudes of land polygons; NaN separates rings."""
     rings = (_cut_ring(ring, window) for polygon in _coordinates("land") for ring in polygon)
     return _joined(ring for ring in rings if len(ring) > 2)
 
 
 @lru_cache(maxsize=32)
 def lines_within(name: str, window: Window) -> tuple[Path, Path]:
-    """Longitudes and latitudes of the lines of `countries` or `states`; None separates lines."""
+    """Longitudes and latitudes of the lines of `countries` or `states`; NaN separates lines."""
     return _joined(part for line in _coordinates(name) for part in _cut_line(line, window))
 
 
@@ -52,13 +55,9 @@ def _coordinates(name: str) -> list[Any]:
 
 
 def _joined(parts: Iterable[list[Point]]) -> tuple[Path, Path]:
-    x: Path = []
-    y: Path = []
-    for part in parts:
-        x += [point[0] for point in part]
-        y += [point[1] for point in part]
-        x.append(None)
-        y.append(None)
+    gap = (np.nan, np.nan)
+    points = [point for part in parts for point in (*part, gap)]
+    x, y = np.array(points, np.float32).reshape(-1, 2).T
     return x, y
 
 

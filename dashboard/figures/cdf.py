@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.figures.frame import fade, figure
+from thalweg.dashboard.figures.frame import fade
+from thalweg.dashboard.figures.sketch import figure
 from thalweg.dashboard.look import Look, Stroke
 from thalweg.dashboard.measures import Measure
 
@@ -43,7 +44,7 @@ def distribution(
             line={"color": stroke.color, "dash": stroke.dash, "width": stroke.width + 0.4, "shape": "hv"},
             hovertemplate=f"{measure.short} ≤ %{{x:.{measure.decimals}f}} at %{{y:.0f}} % of sites",
         )
-    fig.add_hline(y=50, line={"color": look.border, "width": 1, "dash": "dot"})
+    fig.add_hline(50, line={"color": look.border, "width": 1, "dash": "dot"})
     fig.update_xaxes(title_text=measure.axis, range=window, zeroline=True)
     fig.update_yaxes(title_text="sites at or below (%)", range=[0, 101], tickvals=[0, 25, 50, 75, 100])
     left = measure.better != "low"
@@ -57,4 +58,4 @@ def distribution(
         },
         hovermode="closest",
     )
-    return fig
+    return fig.done()

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from thalweg.dashboard.contents import gaps
-from thalweg.dashboard.figures.frame import dress, fade, markers
+from thalweg.dashboard.figures.frame import fade
+from thalweg.dashboard.figures.sketch import on, over_time, panels
 from thalweg.dashboard.figures.water import words
 from thalweg.dashboard.look import Look, units_text
 
@@ -24,36 +24,49 @@ def variables_by_day(table: pd.DataFrame, units: Mapping[str, str], look: Look) 
     units : of each column.
     """
     names = list(table.columns)
-    fig = make_subplots(len(names), 1, shared_xaxes=True, vertical_spacing=0.18 / max(len(names), 1))
-    dress(fig, look, ROW * len(names) + 40)
+    fig = panels(look, ROW * len(names) + 40, [1.0] * len(names), 0.18 / max(len(names), 1))
     shade = fade(look.states["failed"], 0.22 if look.dark else 0.16)
-    for row, name in enumerate(names, start=1):
+    for panel, name in enumerate(names, start=1):
         values = table[name]
         unit = units_text(units.get(name, ""))
-        markers(fig, len(table) * len(names))(
-            x=table.index,
-            y=values,
-            mode="lines",
+        across, up = on(panel).values()
+        fig.add_lines(
+            len(table) * len(names),
+            **over_time(values),
+            **on(panel),
             name=words(name),
             line={"color": look.observed if name == "discharge" else look.models[0], "width": 0.9},
             hovertemplate=f"%{{y:.3~g}} {unit}",
             connectgaps=False,
-            row=row,
-            col=1,
         )
         for first, last, _ in gaps(values)[:_GAPS]:
-            end = last + pd.Timedelta(days=1)
-            fig.add_vrect(x0=first, x1=end, fillcolor=shade, line_width=0, layer="below", row=row, col=1)
-        fig.update_yaxes(title_text=unit or "–", nticks=4, exponentformat="none", row=row, col=1)
+            fig.add_shape(
+                type="rect",
+                xref=across,
+                yref=f"{up} domain",
+                x0=first,
+                x1=last + pd.Timedelta(days=1),
+                y0=0,
+                y1=1,
+                fillcolor=shade,
+                line={"width": 0},
+                layer="below",
+            )
+        fig.update_axis(f"yaxis{up[1:]}", title_text=unit or "–", nticks=4, exponentformat="none")
         fig.add_annotation(
             text=f"<b>{words(name)}</b>{_missing(values)}",
-            x=0, xref="x domain" if row == 1 else f"x{row} domain", xanchor="left",
-            y=1.0, yref="y domain" if row == 1 else f"y{row} domain", yanchor="bottom",
-            showarrow=False, font={"size": 12.5, "color": look.ink},
-        )  # fmt: skip
-    fig.update_xaxes(hoverformat="%-d %b %Y", range=[table.index[0], table.index[-1]])
-    fig.update_layout(showlegend=False, hovermode="x unified", hoversubplots="axis", margin={"t": 24})
-    return fig
+            x=0,
+            xref=f"{across} domain",
+            xanchor="left",
+            y=1.0,
+            yref=f"{up} domain",
+            yanchor="bottom",
+            showarrow=False,
+            font={"size": 12.5, "color": look.ink},
+        )
+    fig.update_xaxes(range=[table.index[0], table.index[-1]])
+    fig.update_layout(showlegend=False, margin={"t": 24})
+    return fig.done()
 
 
 def _missing(values: pd.Series) -> str:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.figures.frame import fade, figure
+from thalweg.dashboard.figures.frame import fade
+from thalweg.dashboard.figures.sketch import figure
 from thalweg.dashboard.look import Look, Stroke
 from thalweg.dashboard.measures import Measure
 
@@ -47,7 +48,7 @@ def inside_outside(
     fig.update_yaxes(
         tickvals=list(range(len(rows))), ticktext=labels, showgrid=False, range=[-0.6, len(rows) - 0.4]
     )
-    return fig
+    return fig.done()
 
 
 def by_distance(
@@ -81,7 +82,7 @@ def by_distance(
         title_text="distance to the nearest training site (standard deviations)", rangemode="tozero"
     )
     fig.update_yaxes(title_text=f"median {measure.axis}")
-    return fig
+    return fig.done()
 
 
 def data_efficiency(
@@ -128,4 +129,4 @@ def data_efficiency(
         ticktext=[f"{s:g}" for s in shares],
     )
     fig.update_yaxes(title_text=f"median {measure.axis}")
-    return fig
+    return fig.done()

@@ -1,16 +1,11 @@
 """What all figures share: type, grid, margins, legend, and how they are shown."""
 
-from collections.abc import Callable
 from textwrap import shorten, wrap
-from typing import Any, cast
-
-import plotly.graph_objects as go
+from typing import Any
 
 from thalweg.dashboard.look import Look
 
 FONT = '"Source Sans", "Source Sans Pro", "Helvetica Neue", Arial, sans-serif'
-
-_MANY_POINTS = 3000
 
 CONFIG: dict[str, Any] = {
     "displaylogo": False,
@@ -20,27 +15,8 @@ CONFIG: dict[str, Any] = {
 """Plotly's own settings, the same for every figure."""
 
 
-def figure(look: Look, height: int, title: str = "") -> go.Figure:
-    """An empty figure in the one look.
-
-    Parameters
-    ----------
-    height : pixels.
-    title : a short line above the plot, left-aligned with it.
-    """
-    axes = {"xaxis": {**_axis(look), "showline": True}, "yaxis": {**_axis(look), "showline": False}}
-    # our own keys need no checks, which take Plotly 17 ms a figure
-    return go.Figure(layout={**_layout(look, height, title), **axes}, _validate=False)
-
-
-def dress(fig: go.Figure, look: Look, height: int, title: str = "") -> None:
-    """Puts the one look on a figure with axes of its own (see :func:`figure`)."""
-    fig.update_layout(_layout(look, height, title))
-    fig.update_xaxes(_axis(look), showline=True)
-    fig.update_yaxes(_axis(look), showline=False)
-
-
-def _layout(look: Look, height: int, title: str) -> dict[str, Any]:
+def frame(look: Look, height: int, title: str = "") -> dict[str, Any]:
+    """The layout that figures share, without axes."""
     heading = {
         "text": title,
         "x": 0,
@@ -71,7 +47,8 @@ def _layout(look: Look, height: int, title: str) -> dict[str, Any]:
     }
 
 
-def _axis(look: Look) -> dict[str, Any]:
+def axis(look: Look) -> dict[str, Any]:
+    """An axis in the one look."""
     return {
         "gridcolor": look.faint,
         "zerolinecolor": look.faint,
@@ -83,11 +60,6 @@ def _axis(look: Look) -> dict[str, Any]:
         "ticks": "outside",
         "ticklen": 4,
     }
-
-
-def markers(fig: go.Figure, points: int) -> Callable[..., go.Figure]:
-    """What adds `points` markers to a figure: SVG is crisper, beyond some hundreds only WebGL is quick."""
-    return cast("Callable[..., go.Figure]", fig.add_scattergl if points > _MANY_POINTS else fig.add_scatter)
 
 
 def fade(color: str, opacity: float) -> str:

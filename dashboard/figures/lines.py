@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.figures.frame import figure, markers
+from thalweg.dashboard.figures.sketch import Sketch, figure
 from thalweg.dashboard.look import Look, Stroke
 from thalweg.dashboard.measures import Measure
 
@@ -86,7 +86,7 @@ def on_the_line(
     fig.update_yaxes(title_text=f"outside: median {measure.axis}", range=ends)
     legend = {"x": 0.02, "xanchor": "left", "y": 0.98, "yanchor": "top"}
     fig.update_layout(hovermode="closest", legend=legend)
-    return fig
+    return fig.done()
 
 
 def trend_scatter(
@@ -103,11 +103,11 @@ def trend_scatter(
     reach = 1.06 * max(abs(low), abs(high), 1e-6)
     ends = [-reach, reach]
     _identity(fig, ends, look, "as observed")
-    add = markers(fig, len(sites))
     size = float(np.clip(26.0 / max(sites["site"].nunique(), 1) ** 0.22, 5.0, 10.0))
     for model, own in sites.groupby("model", sort=False):
         clear = own["observed_p"].to_numpy(float) < 0.1
-        add(
+        fig.add_points(
+            len(sites),
             x=own["observed"].clip(*ends),
             y=own["simulated"].clip(*ends),
             name=str(model),
@@ -130,7 +130,7 @@ def trend_scatter(
     fig.update_yaxes(title_text=f"simulated trend ({units})", range=ends, zerolinecolor=look.border)
     legend = {"x": 0.02, "xanchor": "left", "y": 0.98, "yanchor": "top"}
     fig.update_layout(hovermode="closest", legend=legend)
-    return fig
+    return fig.done()
 
 
 def _symbol(shape: str, stroke: Stroke) -> str:
@@ -142,7 +142,7 @@ def _off(above: float) -> str:
     return f"<br>{above:+.3f} off the line" if np.isfinite(above) else ""
 
 
-def _identity(fig: go.Figure, ends: list[float], look: Look, told: str) -> None:
+def _identity(fig: Sketch, ends: list[float], look: Look, told: str) -> None:
     fig.add_scatter(
         x=ends,
         y=ends,

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.figures.frame import fade, figure, markers
+from thalweg.dashboard.figures.frame import fade
+from thalweg.dashboard.figures.sketch import figure
 from thalweg.dashboard.look import Look
 from thalweg.dashboard.measures import Measure
 
@@ -45,11 +46,11 @@ def pair_scatter(
     ends = [low, high]
     _halves(fig, measure, ends, str(first.name), str(second.name), look)
     colors = _REGIONS_DARK if look.dark else _REGIONS
-    add = markers(fig, len(table))
     size = float(np.clip(30.0 / max(len(table), 1) ** 0.24, 5.0, 11.0))
     for number, (region, own) in enumerate(table.groupby("region", sort=True)):
         turn, place = divmod(number, len(colors))
-        add(
+        fig.add_points(
+            len(table),
             x=own["x"].clip(low, high),
             y=own["y"].clip(low, high),
             name=str(region) or "no region",
@@ -86,7 +87,7 @@ def pair_scatter(
     if regions > _BESIDE:
         legend |= {"orientation": "h", "x": 0, "y": -0.17, "yanchor": "top", "entrywidth": 34}
     fig.update_layout(hovermode="closest", legend=legend, showlegend=regions > 1)
-    return fig
+    return fig.done()
 
 
 def outside(first: pd.Series, second: pd.Series, measure: Measure) -> int:

@@ -7,8 +7,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from thalweg.dashboard.attributes import Attribute
-from thalweg.dashboard.figures.frame import channels, fade, figure, markers, readable_on, two_lines
+from thalweg.dashboard.figures.frame import channels, fade, readable_on, two_lines
 from thalweg.dashboard.figures.sitemap import ground, marker_size
+from thalweg.dashboard.figures.sketch import figure
 from thalweg.dashboard.figures.water import words
 from thalweg.dashboard.look import DIVERGING_SCALE, SKILL_SCALE, Look
 
@@ -28,7 +29,8 @@ def parameter_map(sites: pd.DataFrame, name: str, units: str, look: Look, height
     values = placed["value"].to_numpy(float)
     low, high = np.quantile(values, [0.02, 0.98]) if values.size else (0.0, 1.0)
     unit = "" if units in ("", "1") else f" {units}"
-    markers(fig, len(placed))(
+    fig.add_points(
+        len(placed),
         x=placed["longitude"],
         y=placed["latitude"],
         mode="markers",
@@ -63,7 +65,7 @@ def parameter_map(sites: pd.DataFrame, name: str, units: str, look: Look, height
         unselected={"marker": {"opacity": 0.95}},
         showlegend=False,
     )
-    return fig
+    return fig.done()
 
 
 def response(
@@ -113,7 +115,7 @@ def response(
         )
     fig.update_xaxes(title_text=attribute.axis)
     fig.update_yaxes(title_text=f"{words(parameter)} ({'–' if units in ('', '1') else units})")
-    return fig
+    return fig.done()
 
 
 def correlations(
@@ -175,7 +177,7 @@ def correlations(
         tickvals=columns,
         ticktext=[two_lines(attributes[name].bare, _LINE) for name in columns],
     )
-    return fig
+    return fig.done()
 
 
 def _mixed(shades: Sequence[str], value: float) -> str:

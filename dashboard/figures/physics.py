@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from thalweg.dashboard.figures.frame import dress, fade, figure, markers
+from thalweg.dashboard.figures.frame import axis, fade, frame
+from thalweg.dashboard.figures.sketch import Sketch, figure, on
 from thalweg.dashboard.figures.water import words
 from thalweg.dashboard.look import Look, Stroke
 from thalweg.evaluation.interpretation.budyko import fu
@@ -28,16 +28,15 @@ def untrained(
     pairs : of :func:`thalweg.flows.reporting.readings.untrained_pairs`.
     """
     titles = [what[:1].upper() + what[1:] for _, _, what, _ in pairs]
-    fig = make_subplots(1, len(pairs), subplot_titles=titles, horizontal_spacing=0.075)
-    dress(fig, look, height)
+    fig = _side_by_side(titles, look, height)
     points = len(sites) * len(pairs)
-    add = markers(fig, points)
     size = float(np.clip(24.0 / max(len(sites), 1) ** 0.2, 3.5, 7.0))
     for column, (reference, simulated, _, units) in enumerate(pairs, start=1):
         means = sites.groupby(["model", "site"], sort=False)[[reference, simulated]].mean().dropna()
         unit = "" if units == "1" else f" {units}"
         for model, own in means.groupby("model", sort=False):
-            add(
+            fig.add_points(
+                points,
                 x=own[reference],
                 y=own[simulated],
                 name=str(model),
@@ -50,8 +49,7 @@ def untrained(
                     f"<b>%{{customdata[0]}}</b><br>{model}: %{{y:.3~g}}{unit}, "
                     f"from observations %{{x:.3~g}}{unit}<extra></extra>"
                 ),
-                row=1,
-                col=column,
+                **on(column),
             )
         low, high = _span(means)
         fig.add_scatter(
@@ -61,18 +59,43 @@ def untrained(
             line={"color": look.muted, "width": 1},
             hoverinfo="skip",
             showlegend=False,
-            row=1,
-            col=column,
+            **on(column),
         )
         label = "–" if units == "1" else units
-        fig.update_xaxes(title_text=f"from observations ({label})", range=[low, high], row=1, col=column)
-        fig.update_yaxes(title_text=f"simulated ({label})", range=[low, high], row=1, col=column)
-    fig.update_annotations(font={"size": 13.5, "color": look.ink}, yshift=4)
+        number = on(column)["xaxis"][1:]
+        fig.update_axis(f"xaxis{number}", title_text=f"from observations ({label})", range=[low, high])
+        fig.update_axis(f"yaxis{number}", title_text=f"simulated ({label})", range=[low, high])
     fig.update_layout(
         hovermode="closest",
         margin={"t": 34},
         legend={"orientation": "h", "x": 0, "y": -0.28, "yanchor": "top", "itemsizing": "constant"},
     )
+    return fig.done()
+
+
+def _side_by_side(titles: Sequence[str], look: Look, height: int) -> Sketch:
+    """Panels beside each other, each under its title."""
+    gap = 0.075
+    width = (1 - gap * (len(titles) - 1)) / len(titles)
+    fig = Sketch(frame(look, height))
+    for column, title in enumerate(titles, start=1):
+        left = (column - 1) * (width + gap)
+        own = on(column)
+        across = {"anchor": own["yaxis"], "domain": [left, min(1.0, left + width)], "showline": True}
+        fig.layout[f"xaxis{own['xaxis'][1:]}"] = {**axis(look), **across}
+        fig.layout[f"yaxis{own['yaxis'][1:]}"] = {**axis(look), "anchor": own["xaxis"], "showline": False}
+        fig.add_annotation(
+            text=title,
+            x=left + width / 2,
+            y=1.0,
+            xref="paper",
+            yref="paper",
+            xanchor="center",
+            yanchor="bottom",
+            yshift=4,
+            showarrow=False,
+            font={"size": 13.5, "color": look.ink},
+        )
     return fig
 
 
@@ -129,7 +152,7 @@ def network_shares(shares: pd.DataFrame, strokes: Mapping[str, Stroke], look: Lo
         hovermode="closest",
         legend={"orientation": "h", "x": 0, "y": -0.13, "yanchor": "top", "traceorder": "normal"},
     )
-    return fig
+    return fig.done()
 
 
 def budyko(sites: pd.DataFrame, strokes: Mapping[str, Stroke], look: Look, height: int) -> go.Figure:
@@ -149,9 +172,9 @@ def budyko(sites: pd.DataFrame, strokes: Mapping[str, Stroke], look: Look, heigh
     ):
         line = {"color": look.muted, "width": 1.2, "dash": dash}
         fig.add_scatter(x=dryness, y=y, name=name, mode="lines", line=line, hoverinfo="skip")
-    add = markers(fig, len(means))
     for model, own in means.groupby("model", sort=False):
-        add(
+        fig.add_points(
+            len(means),
             x=own["dryness"],
             y=own["evaporated"],
             name=str(model),
@@ -167,7 +190,7 @@ def budyko(sites: pd.DataFrame, strokes: Mapping[str, Stroke], look: Look, heigh
         hovermode="closest",
         legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top", "itemsizing": "constant"},
     )
-    return fig
+    return fig.done()
 
 
 def _span(means: pd.DataFrame) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.figures.frame import figure
+from thalweg.dashboard.figures.sketch import figure
 from thalweg.dashboard.look import Look, Stroke
 
 UNITS = "mm/day"
@@ -40,7 +40,7 @@ def flow_duration(
         title_text="days with a higher flow (%)", range=[0, 100.6], tickvals=[0, 20, 40, 60, 80, 100]
     )
     fig.update_yaxes(title_text=f"flow ({UNITS})", type="log", tickvals=decades(seen), exponentformat="none")
-    return fig
+    return fig.done()
 
 
 def regime(
@@ -62,7 +62,7 @@ def regime(
         )
     fig.update_xaxes(title_text="month")
     fig.update_yaxes(title_text=f"mean flow ({UNITS})", rangemode="tozero")
-    return fig
+    return fig.done()
 
 
 def line_of(name: str, strokes: Mapping[str, Stroke], look: Look) -> dict[str, object]:

@@ -7,8 +7,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from thalweg.dashboard.figures.frame import fade, figure
+from thalweg.dashboard.figures.frame import fade
 from thalweg.dashboard.figures.regimes import MONTHS, UNITS, line_of
+from thalweg.dashboard.figures.sketch import figure
 from thalweg.dashboard.look import Look, Stroke
 
 CLASSES = 10
@@ -30,7 +31,7 @@ def by_flow(
     """
     fig = figure(look, height, "Error by size of flow")
     seen = table[table["observed"].notna()]
-    fig.add_hline(y=0, line={"color": look.border, "width": 1})
+    fig.add_hline(0, line={"color": look.border, "width": 1})
     if len(seen) >= CLASSES:
         errors = class_errors(seen, models)
         for model in models:
@@ -51,7 +52,7 @@ def by_flow(
         title_text="observed flow, from the lowest to the highest tenth of days", tickvals=list(range(1, 11))
     )
     fig.update_yaxes(title_text="mean error (% of the flow)", zeroline=False)
-    return fig
+    return fig.done()
 
 
 def class_errors(seen: pd.DataFrame, models: list[str]) -> pd.DataFrame:
@@ -80,7 +81,7 @@ def by_month(
     fig = figure(look, height, "Error by month")
     errors = table[models].sub(table["observed"], axis=0)
     means = errors.groupby(pd.DatetimeIndex(table.index).month).mean().reindex(range(1, 13))
-    fig.add_hline(y=0, line={"color": look.border, "width": 1})
+    fig.add_hline(0, line={"color": look.border, "width": 1})
     for model in models:
         fig.add_scatter(
             x=list(MONTHS),
@@ -94,7 +95,7 @@ def by_month(
         )
     fig.update_xaxes(title_text="month")
     fig.update_yaxes(title_text=f"mean error ({UNITS})", zeroline=False)
-    return fig
+    return fig.done()
 
 
 def memory(
@@ -105,7 +106,7 @@ def memory(
     days = int(table["observed"].notna().sum())
     if days >= _FEWEST:
         chance = 1.96 / np.sqrt(days)
-        fig.add_hrect(y0=-chance, y1=chance, fillcolor=fade(look.floor, 0.25), line_width=0, layer="below")
+        fig.add_hrect(-chance, chance, fillcolor=fade(look.floor, 0.25), line={"width": 0}, layer="below")
     for model in models:
         found = autocorrelation((table[model] - table["observed"]).to_numpy(float))
         fig.add_scatter(
@@ -117,10 +118,10 @@ def memory(
             hovertemplate="after %{x} days: %{y:.2f}",
             showlegend=False,
         )
-    fig.add_hline(y=0, line={"color": look.border, "width": 1})
+    fig.add_hline(0, line={"color": look.border, "width": 1})
     fig.update_xaxes(title_text="days later", rangemode="tozero", dtick=5)
     fig.update_yaxes(title_text="autocorrelation of errors (–)", zeroline=False, range=[-0.3, 1.02])
-    return fig
+    return fig.done()
 
 
 def autocorrelation(errors: NDArray[np.float64], lags: int = LAGS) -> NDArray[np.float64]:

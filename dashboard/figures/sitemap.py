@@ -7,7 +7,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from thalweg.dashboard.figures.boundaries import Window, land_within, lines_within
-from thalweg.dashboard.figures.frame import fade, figure, markers
+from thalweg.dashboard.figures.frame import fade
+from thalweg.dashboard.figures.sketch import Sketch, figure
 from thalweg.dashboard.look import BELOW_SCALE, DIVERGING_SCALE, SKILL_SCALE, Look
 from thalweg.dashboard.measures import Measure, Scale
 
@@ -50,7 +51,8 @@ def skill_map(sites: pd.DataFrame, values: pd.Series, measure: Measure, look: Lo
                 "colorscale": _steps(scale),
                 "showscale": False,
             }
-        markers(fig, len(table))(
+        fig.add_points(
+            len(table),
             x=part["longitude"],
             y=part["latitude"],
             mode="markers",
@@ -66,7 +68,7 @@ def skill_map(sites: pd.DataFrame, values: pd.Series, measure: Measure, look: Lo
             showlegend=False,
         )
     _colorbar(fig, scale, measure, look, bool(below.any()))
-    return fig
+    return fig.done()
 
 
 def locator(sites: pd.DataFrame, chosen: str, look: Look, height: int) -> go.Figure:
@@ -79,7 +81,8 @@ def locator(sites: pd.DataFrame, chosen: str, look: Look, height: int) -> go.Fig
         (here, {"size": 13, "color": "rgba(0,0,0,0)", "line": {"color": look.ink, "width": 2}}),
         (here, {"size": 6, "color": look.ink}),
     ):
-        markers(fig, len(table))(
+        fig.add_points(
+            len(table),
             x=part["longitude"],
             y=part["latitude"],
             mode="markers",
@@ -90,7 +93,7 @@ def locator(sites: pd.DataFrame, chosen: str, look: Look, height: int) -> go.Fig
             unselected={"marker": {"opacity": 0.75}},
             showlegend=False,
         )
-    return fig
+    return fig.done()
 
 
 def clicked(event: object) -> str | None:
@@ -113,7 +116,7 @@ def window_of(sites: pd.DataFrame) -> Window:
     return Window(west - x, east + x, south - y, north + y).grown(0.06)
 
 
-def ground(sites: pd.DataFrame, look: Look, height: int) -> go.Figure:
+def ground(sites: pd.DataFrame, look: Look, height: int) -> Sketch:
     """Land and borders around these sites."""
     fig = figure(look, height)
     window = window_of(sites)
@@ -132,7 +135,7 @@ def ground(sites: pd.DataFrame, look: Look, height: int) -> go.Figure:
     )
     for name, width in (("states", 0.5), ("countries", 0.9)):
         x, y = lines_within(name, wide)
-        if x:
+        if x.size:
             fig.add_scatter(
                 x=x,
                 y=y,
@@ -151,7 +154,7 @@ def ground(sites: pd.DataFrame, look: Look, height: int) -> go.Figure:
     return fig
 
 
-def _missing(fig: go.Figure, part: pd.DataFrame, look: Look) -> None:
+def _missing(fig: Sketch, part: pd.DataFrame, look: Look) -> None:
     if not part.empty:
         fig.add_scatter(
             x=part["longitude"],
@@ -185,7 +188,7 @@ def _steps(scale: Scale) -> list[list[float | str]]:
     return steps
 
 
-def _colorbar(fig: go.Figure, scale: Scale, measure: Measure, look: Look, below: bool) -> None:
+def _colorbar(fig: Sketch, scale: Scale, measure: Measure, look: Look, below: bool) -> None:
     classes = len(_colors(scale))
     ticks = np.linspace(scale.low, scale.high, classes + 1)
     fig.add_scatter(

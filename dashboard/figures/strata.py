@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.figures.frame import figure
+from thalweg.dashboard.figures.sketch import figure
 from thalweg.dashboard.look import Look, Stroke
 from thalweg.dashboard.measures import Measure
 
@@ -84,7 +84,7 @@ def strata_dots(
     fig.update_yaxes(title_text=f"median {measure.axis}", range=_range(means, window))
     legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"}
     fig.update_layout(hovermode="closest", legend=legend, margin={"t": 62})
-    return fig
+    return fig.done()
 
 
 def _minus(label: str) -> str:

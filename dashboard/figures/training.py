@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.figures.frame import figure
+from thalweg.dashboard.figures.sketch import figure
 from thalweg.dashboard.look import Look, Stroke
 
 
@@ -31,4 +31,4 @@ def training_curve(history: pd.DataFrame, stroke: Stroke, look: Look, height: in
     fig.update_layout(
         showlegend=True, legend={"x": 0.98, "xanchor": "right", "y": 0.98, "yanchor": "top"}, hovermode="x"
     )
-    return fig
+    return fig.done()

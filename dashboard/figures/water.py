@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.figures.frame import fade, figure
+from thalweg.dashboard.figures.frame import fade
 from thalweg.dashboard.figures.regimes import MONTHS
+from thalweg.dashboard.figures.sketch import figure
 from thalweg.dashboard.look import Look
 
 CHANGE = "change of storage"
@@ -68,7 +69,7 @@ def monthly_balance(
         )
     fig.update_layout(barmode="relative", bargap=0.25, hovermode="closest", legend={"traceorder": "normal"})
     fig.update_yaxes(title_text="water (mm/month)", zeroline=True, zerolinecolor=look.muted)
-    return fig
+    return fig.done()
 
 
 def regional_balance(table: pd.DataFrame, inflow: pd.Series | None, look: Look, height: int) -> go.Figure:
@@ -107,7 +108,7 @@ def regional_balance(table: pd.DataFrame, inflow: pd.Series | None, look: Look, 
     fig.update_layout(barmode="relative", bargap=0.3, hovermode="closest", legend={"traceorder": "normal"})
     fig.update_xaxes(title_text="region", type="category")
     fig.update_yaxes(title_text="water (mm/year)", zeroline=True, zerolinecolor=look.muted)
-    return fig
+    return fig.done()
 
 
 def stores(table: pd.DataFrame, look: Look, height: int) -> go.Figure:
@@ -147,7 +148,7 @@ def _stacked(table: pd.DataFrame, fig: go.Figure, axis: str, told: str) -> go.Fi
     fig.update_layout(hovermode="x unified", legend={"traceorder": "reversed"})
     fig.update_xaxes(hoverformat="%-d %b %Y")
     fig.update_yaxes(title_text=axis, rangemode="tozero")
-    return fig
+    return fig.done()
 
 
 def by_month(daily: pd.DataFrame) -> pd.DataFrame:

@@ -40,7 +40,7 @@ def test_hydrograph_draws_flow_and_error(flows: pd.DataFrame) -> None:
 def test_a_dry_day_has_a_place_on_a_logarithmic_axis(flows: pd.DataFrame) -> None:
     flows["hybrid"] = 0.0
     fig = hydrograph(flows, ["hybrid"], LINES, LIGHT, 400, log=True)
-    assert set(trace(fig, "hybrid").y) == {LEAST_LOG_FLOW}  # type: ignore[attr-defined]
+    assert set(trace(fig, "hybrid").y) == {np.float32(LEAST_LOG_FLOW)}  # type: ignore[attr-defined]
     assert fig.layout.yaxis.type == "log"
 
 

@@ -24,10 +24,10 @@ def places(*rows: tuple[float, float]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["latitude", "longitude"], index=index).assign(region="01")
 
 
-def rings(x: list[Any], y: list[Any]) -> list[list[tuple[float, float]]]:
+def rings(x: Any, y: Any) -> list[list[tuple[float, float]]]:
     parts: list[list[tuple[float, float]]] = [[]]
-    for point in zip(x, y, strict=True):
-        if point[0] is None:
+    for point in zip(x.tolist(), y.tolist(), strict=True):
+        if math.isnan(point[0]):
             parts.append([])
         else:
             parts[-1].append(point)
@@ -68,7 +68,7 @@ def test_nothing_crosses_the_antimeridian() -> None:
 
 
 def test_cut_to_the_window() -> None:
-    x, y = (np.array([v for v in part if v is not None]) for part in land_within(STATES))
+    x, y = (part[~np.isnan(part)] for part in land_within(STATES))
     assert x.min() >= STATES.west
     assert x.max() <= STATES.east
     assert y.min() >= STATES.south

@@ -132,7 +132,7 @@ def test_rain_hangs_above_flow_and_error(table: pd.DataFrame) -> None:
     band = Band("hybrid", "hybrid, 90% own interval", pd.DataFrame({"lower": 0.0, "upper": 4.0}, index=TIME))
     fig = hydrograph(table, ["hybrid"], LINES, LIGHT, 400, True, sky, band)
     bars = next(trace for trace in fig.data if trace.type == "bar")
-    assert len(bars.x) == len(table)
+    assert len(bars.y) == len(table)
     assert fig.layout.yaxis.range[0] > fig.layout.yaxis.range[1] == 0  # upside down
     titles = {axis.title.text for axis in fig.select_yaxes()}
     assert {"rain, snow<br>(mm/day)", "temperature<br>(°C)", "flow (mm/day)", "error (mm/day)"} == titles

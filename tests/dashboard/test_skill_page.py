@@ -133,7 +133,7 @@ def test_points_beyond_the_axes_stand_on_the_edge() -> None:
     second = pd.Series([0.6, 0.4, 0.3], sites.index, name="lstm")
     fig = pair_scatter(sites, first, second, NSE, LIGHT, 300)
     (points,) = (trace for trace in fig.data if trace.mode == "markers")
-    assert list(points.customdata[:, 0]) == ["a", "b"]
+    assert [told[0] for told in points.customdata] == ["a", "b"]
     assert points.x[1] == pytest.approx(fig.data[0].x[0])
     assert outside(first, second, NSE) == 1
     assert {note.text for note in fig.layout.annotations} == {"lstm is better", "hybrid is better"}
