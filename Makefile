@@ -12,12 +12,15 @@ demo: $(INSTALLED)
 	@echo
 	@echo "Look at it in a browser:  $(BIN)/thalweg dashboard"
 
-# Two at a time: many wait for servers and processes rather than compute.
+# Two at a time: many wait for servers and processes rather than compute. In the order of the folders: else the
+# files with few tests come last, the longest among them, and one process ends long after the other.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 test-all: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist loadfile -m ""
+	$(PYTEST) -m ""
 
 # On a machine with an NVIDIA GPU; elsewhere every test is skipped and says why.
 test-gpu: $(INSTALLED)

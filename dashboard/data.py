@@ -34,7 +34,7 @@ Sources = tuple[tuple[str, Stamp], ...]
 
 _WATCHED = ("manifest.json", "status.json", "metrics.parquet", "history.csv", "predictions.zarr")
 _METRICS = _WATCHED.index("metrics.parquet")
-TABLES = 6  # of metrics that are kept: one of 25 runs at 2,000 sites takes 16 MB
+TABLES = 3  # of metrics that are kept: one of 50 runs at 2,000 sites takes 32 MB
 
 
 @dataclass(frozen=True)

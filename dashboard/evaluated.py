@@ -11,8 +11,8 @@ import pandas as pd
 from thalweg.dashboard.data import Card
 from thalweg.storage.evaluations import FOLDER, RECORD, read_table
 
-MOST = 100_000_000
-"""Bytes of tables that are kept for all sessions: those of one or two experiments at 2,000 sites."""
+MOST = 85_000_000
+"""Bytes of tables kept for all sessions: Extrapolation with 50 runs at 2,000 sites needs 80."""
 
 _Key = tuple[str, tuple[tuple[str, str, str, str, int, int], ...]]
 _kept: OrderedDict[_Key, tuple[pd.DataFrame, int]] = OrderedDict()  # the table and its bytes, last used last

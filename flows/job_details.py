@@ -9,6 +9,8 @@ from typing import Any
 from thalweg.storage.errors import InputError
 
 ENDED = ("succeeded", "failed", "stopped")
+LATER = 75
+"""Exit code of a job that failed of what may pass by itself; EX_TEMPFAIL of BSD's sysexits.h."""
 
 
 class UnknownJobError(InputError):

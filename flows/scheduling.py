@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from thalweg.flows import specfile
 from thalweg.flows.ingestion import options_of, read_spec
 from thalweg.flows.job_address import shown
 from thalweg.flows.prefect_settings import HOME, prefect_settings
@@ -94,9 +95,22 @@ def make_schedule(cron: str, timezone: str) -> Schedule:
 
 
 def deployment_name(path: Path) -> str:
-    """Give the name that a file's deployment has on a server: another one for the same name elsewhere."""
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
-    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', path.stem)}-{digest}"
+    """Give the name that a file's deployment has on a server: another one for the same name elsewhere.
+
+    It is the name in the file, as of an experiment, where it has one: those from the dashboard are all called
+    `experiment.yaml`.
+    """
+    try:
+        name = specfile.read(path).content.get("name")
+    except InputError:
+        name = None
+    said = name if isinstance(name, str) and name else path.stem
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', said)}-{place_digest(path)}"
+
+
+def place_digest(path: Path) -> str:
+    """Give what the names of all deployments of a file end with, whatever is in the file."""
+    return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
 
 
 async def _serve(path: Path, schedule: Schedule, prefect_server: Server, work: dict[str, Any] | None) -> int:

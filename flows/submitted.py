@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from thalweg.flows import cli
+from thalweg.flows.job_details import LATER
 from thalweg.flows.packing import ORDER
 
 
@@ -20,7 +21,15 @@ def main() -> NoReturn:
     words = [order["command"], str(copy / order["experiment"]), "--runs", order["runs"], *order["options"]]
     for key, value in order["changes"].items():
         words += ["--set", f"{key}={json.dumps(value)}"]
-    cli.main(words)
+    cli.main(words, tell=_tell)
+
+
+def _tell(error: Exception, runs: Path | None) -> int:
+    """Say what went wrong, and by the exit code whether who submitted it may try again."""
+    from thalweg.flows.services.retrying import hopeful
+
+    code = cli.tell(error, runs)
+    return LATER if hopeful(error) else code
 
 
 if __name__ == "__main__":

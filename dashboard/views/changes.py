@@ -15,12 +15,12 @@ from thalweg.dashboard.trends import FLOWS, NOTE, UNITS, by_site, trend_scores, 
 _HEIGHT = 420
 
 
-def trends_view(runs: Sequence[Card], lines: Mapping[str, Stroke], look: Look) -> pd.DataFrame:
-    """Trends of yearly flow, simulated against observed; gives those of every site."""
-    sites = by_site(evaluated.tables([run for run in runs if not run.floor], "trends"))
+def trends_view(runs: Sequence[Card], lines: Mapping[str, Stroke], look: Look) -> None:
+    """Trends of yearly flow, simulated against observed."""
+    sites = trends_of(runs)
     flows = [name for name in FLOWS if len(sites) and name in set(sites["flow"])]
     if not flows:
-        return sites
+        return
     parts.section(f"Trends over the tested years ({UNITS})")
     first, second = st.columns(2, gap="medium")
     with first:
@@ -40,7 +40,11 @@ def trends_view(runs: Sequence[Card], lines: Mapping[str, Stroke], look: Look) -
         event = parts.plot(fig, f"trends-{split}-{flow}", on_select="rerun", selection_mode="points")
         follow(event, runs[0].experiment, split)
         parts.note("Small and pale: the observed trend is not clear.")
-    return sites
+
+
+def trends_of(runs: Sequence[Card]) -> pd.DataFrame:
+    """Trends of yearly flow at every site (see :func:`thalweg.dashboard.trends.by_site`)."""
+    return by_site(evaluated.tables([run for run in runs if not run.floor], "trends"))
 
 
 def follow(event: object, experiment: str, split: str) -> None:

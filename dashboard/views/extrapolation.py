@@ -16,8 +16,8 @@ from thalweg.dashboard.figures.sitemap import skill_map
 from thalweg.dashboard.look import Look, Stroke, count, strokes
 from thalweg.dashboard.measures import Measure, measures
 from thalweg.dashboard.scope import choose_experiment
-from thalweg.dashboard.share import share
-from thalweg.dashboard.views.changes import follow, trends_view
+from thalweg.dashboard.share import Numbers, share
+from thalweg.dashboard.views.changes import follow, trends_of, trends_view
 from thalweg.evaluation.extrapolation.gaps import extrapolation_gaps, lines_outside
 from thalweg.evaluation.extrapolation.shares import share_curves
 from thalweg.evaluation.extrapolation.support import skill_by_distance
@@ -36,9 +36,8 @@ def page(look: Look) -> None:
     own = choose_experiment(runs, first)
     if own is None:
         return
-    table, problems = data.metrics(own)
-    found = measures(table.columns)
-    trained = table[~table["model"].isin({run.model for run in own if run.floor})] if len(table) else table
+    trained, problems = _trained(own)
+    found = measures(trained.columns)
     if trained.empty or not found:
         parts.empty(
             "No results yet",
@@ -83,11 +82,23 @@ def page(look: Look) -> None:
         _line(
             _lines(key, metric, trained, kinds), trained, pair, own[0].experiment, found[metric], lines, look
         )
-    trends = trends_view(own, lines, look)
+    trends_view(own, lines, look)
     parts.notices(problems)
-    others = {"Floods": ("events", scores.reset_index()), "Trends by site": ("trends", trends)}
+
+    def numbers() -> Numbers:
+        # read again when it is asked for: a session that holds its page must not hold what was read for it
+        others = {"Floods": ("events", scores.reset_index()), "Trends by site": ("trends", trends_of(own))}
+        return taken.of_experiment(_trained(own)[0], found, metric, gaps, others)
+
     with third:
-        share(lambda: taken.of_experiment(trained, found, metric, gaps, others))
+        share(numbers)
+
+
+def _trained(runs: Sequence[Card]) -> tuple[pd.DataFrame, list[str]]:
+    """Metrics of all models but floors, and what could not be read."""
+    table, problems = data.metrics(runs)
+    floors = {run.model for run in runs if run.floor}
+    return (table[~table["model"].isin(floors)] if floors and len(table) else table), problems
 
 
 def _map(

@@ -119,6 +119,7 @@ def clients(
         found["RAY_API_SERVER_ADDRESS"] = settings.url("ray-dashboard")
         found["RAY_AUTH_MODE"] = "token"
         found["RAY_AUTH_TOKEN_PATH"] = str(token_file(settings.home, "ray"))
+        found["RAY_AUTH_TOKEN"] = ""  # one of another cluster would go before the file
     return found
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from thalweg.flows.scheduling import deployment_name, first_planned
+from thalweg.flows.scheduling import deployment_name, first_planned, place_digest
 from thalweg.flows.services.keeper import TAG
 from thalweg.flows.services.schedule_command import parameters
 from thalweg.flows.services.settings import WORK_POOL
@@ -44,7 +44,9 @@ def deploy(kind: str, options: Namespace, timing: Schedule | None) -> dict[str, 
     pool = options.work_pool or os.environ.get("THALWEG_WORK_POOL", WORK_POOL)
     if bad := sorted(set(pool) & set("/%&<>")):
         raise InputError(f"--work-pool {pool}: a name has no {' '.join(bad)} in it")
-    return asyncio.run(_deploy(name, pool, parameters(kind, options), timing))
+    made = asyncio.run(_deploy(name, pool, parameters(kind, options), timing))
+    _delete(options.spec, (kind,), keep=name)  # of when the file had another name in it
+    return made
 
 
 async def _deploy(name: str, pool: str, given: dict[str, Any], timing: Schedule | None) -> dict[str, Any]:
@@ -115,23 +117,30 @@ def remove(spec: Path, kinds: Sequence[str]) -> list[str]:
     InputError
         When there is none.
     """
-    from prefect.client.orchestration import get_client
-    from prefect.exceptions import ObjectNotFound
+    removed = _delete(spec, kinds)
+    if not removed:
+        names = [f"{FLOW}/{kind}-{deployment_name(spec)}" for kind in kinds]
+        raise InputError(f"{spec}: has no schedule {' or '.join(names)} on this server")
+    return removed
 
-    names = [f"{FLOW}/{kind}-{deployment_name(spec)}" for kind in kinds]
+
+def _delete(spec: Path, kinds: Sequence[str], keep: str = "") -> list[str]:
+    """Delete the deployments of a file but one, whatever its content was when they were made."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import DeploymentFilter, FlowFilter
+
+    ending = f"-{place_digest(spec)}"
+    of_file = DeploymentFilter.model_validate({"name": {"like_": ending}})
+    of_flow = FlowFilter.model_validate({"name": {"any_": [FLOW]}})
     removed = []
     with get_client(sync_client=True) as client:
-        for name in names:
-            try:
-                deployment = client.read_deployment_by_name(name).id
-            except ObjectNotFound:
-                continue
-            client.pause_deployment(deployment)
-            _let_end(client, deployment, name)
-            client.delete_deployment(deployment)
-            removed.append(name)
-    if not removed:
-        raise InputError(f"{spec}: has no schedule {' or '.join(names)} on this server")
+        for each in client.read_deployments(flow_filter=of_flow, deployment_filter=of_file):
+            ours = each.name.endswith(ending) and each.name.partition("-")[0] in kinds
+            if ours and each.name != keep:
+                client.pause_deployment(each.id)
+                _let_end(client, each.id, f"{FLOW}/{each.name}")
+                client.delete_deployment(each.id)
+                removed.append(f"{FLOW}/{each.name}")
     return removed
 
 

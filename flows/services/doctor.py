@@ -51,4 +51,5 @@ def _safely(check: Callable[[], Iterable[Finding]]) -> list[Finding]:
         return list(check())
     except Exception as error:
         name = check.__name__
-        return [Finding(name, "warning", f"could not be checked: {type(error).__name__}: {error}")]
+        found = f"could not be checked: {type(error).__name__}: {error}"
+        return [Finding(name, "warning", found, "look at it by hand, and tell us: it is a mistake of ours")]

@@ -19,6 +19,7 @@ from thalweg.flows.services.settings import read
 GIB = 2**30
 DISK_WARNING, DISK_LEAST, MEMORY_LEAST = 10 * GIB, 1 * GIB, 4 * GIB
 PYTHONS = ((3, 11), (3, 14))
+DEVICES, MEMORY_LIMIT = Path("/dev"), Path("/sys/fs/cgroup/memory.max")
 # what the metadata of packages allows, and yet does not run
 CONFLICTS = (
     ("fastapi", (0, 151), "Prefect 3.8 does not start with it: pip install 'fastapi<0.151'"),
@@ -101,8 +102,7 @@ def disk() -> Iterable[Finding]:
 def memory() -> Iterable[Finding]:
     """Look at the memory, and at what Ray shares between processes."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.exists() and (text := limit.read_text().strip()).isdecimal():
+    if MEMORY_LIMIT.exists() and (text := MEMORY_LIMIT.read_text().strip()).isdecimal():
         total = min(total, int(text))
     found = f"{total / GIB:,.1f} GiB, {os.cpu_count()} processors"
     few = total < MEMORY_LEAST
@@ -118,15 +118,18 @@ def gpu() -> Iterable[Finding]:
     """See whether torch can use a GPU that is there."""
     import torch
 
-    there = any(Path("/dev").glob("nvidia[0-9]*"))
+    there = any(DEVICES.glob("nvidia[0-9]*"))
+    built = torch.version.cuda
     if torch.cuda.is_available():
         names = ", ".join(torch.cuda.get_device_name(each) for each in range(torch.cuda.device_count()))
-        yield Finding("gpu", "ok", f"{names}; CUDA {torch.version.cuda}")
+        yield Finding("gpu", "ok", f"{names}; CUDA {built}")
+    elif there and built is None:
+        found = f"there is one, but torch {torch.__version__} is built without CUDA"
+        yield Finding("gpu", "warning", found, "install torch for CUDA: https://pytorch.org")
     elif there:
-        advice = "see that nvidia-smi works, and install torch for CUDA: https://pytorch.org"
-        yield Finding(
-            "gpu", "warning", f"there is one, but torch {torch.__version__} does not see it", advice
-        )
+        found = f"there is one, but torch {torch.__version__}, for CUDA {built}, does not see it"
+        advice = "see that nvidia-smi works, that its CUDA is no older, and what CUDA_VISIBLE_DEVICES says"
+        yield Finding("gpu", "warning", found, advice)
     else:
         yield Finding("gpu", "ok", "none; everything runs on processors")
 

@@ -2,13 +2,16 @@
 
 Ray starts that server wherever gRPC is installed, at port 10001, and has no option against it. Nothing here
 uses it: jobs go to the dashboard's port, and programs on the machine to the head's. And Ray lets everybody
-write in its temporary folder, where the code of jobs lies: that stands in one of our own.
+write in its temporary folder, where the code of jobs lies: where one is named, it stands in one of our own.
+In a container, which has no other users, none need be.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from ray.scripts import scripts
@@ -16,10 +19,21 @@ from ray.scripts import scripts
 
 def main() -> None:
     """Do what ``ray`` does with the same words."""
-    enclose(Path(sys.argv[sys.argv.index("--temp-dir") + 1]).parent)
+    folder = temporary(sys.argv)
+    if folder is not None:
+        enclose(folder.parent)
     if hasattr(scripts, "get_ray_client_dependency_error"):  # by which it tells whether gRPC is there
         scripts.get_ray_client_dependency_error = lambda: ImportError("the client's server is not wanted")
     sys.exit(scripts.cli(prog_name="ray"))
+
+
+def temporary(words: Sequence[str]) -> Path | None:
+    """Give the temporary folder that a command line names."""
+    for word, following in zip_longest(words, words[1:], fillvalue=""):
+        name, _, value = word.partition("=")
+        if name == "--temp-dir" and (value or following):
+            return Path(value or following)
+    return None
 
 
 def enclose(folder: Path) -> None:

@@ -16,7 +16,8 @@ from prefect import get_client, runtime
 from prefect.exceptions import CancelledRun
 
 from thalweg.flows import worker
-from thalweg.flows.job_details import Job, UnknownJobError
+from thalweg.flows.cli import BAD_INPUT
+from thalweg.flows.job_details import LATER, Job, UnknownJobError
 from thalweg.flows.jobs import ADDRESS, Jobs
 from thalweg.flows.services.retrying import JobLostError, OutOfTimeError, WorkFailedError
 from thalweg.storage.errors import InputError, UnavailableError
@@ -39,7 +40,8 @@ def run_as_job(spec: Path, runs: Path, changes: dict[str, Any], force: bool, hou
     OutOfTimeError
         When it took longer than ``hours``; it is stopped.
     UnavailableError
-        When the cluster does not answer; the job is left to it, to be attached to by the next attempt.
+        When the cluster does not answer; the job is left to it, to be attached to by the next attempt. And
+        when the job failed of what may pass: an object store that is away, files that are being copied.
     """
     from thalweg.flows.submission import submit
 
@@ -53,8 +55,11 @@ def run_as_job(spec: Path, runs: Path, changes: dict[str, Any], force: bool, hou
     print(said, flush=True)
     if job.state == "succeeded":
         return f"{job.experiment}: {given.id} {job.state}"
-    if job.code == 2:
-        raise InputError(f"{given.id}: {said.strip().splitlines()[-1] if said.strip() else job.message}")
+    last = f"{given.id}: {said.strip().splitlines()[-1] if said.strip() else job.message}"
+    if job.code == BAD_INPUT:
+        raise InputError(last)
+    if job.code == LATER:
+        raise UnavailableError(last)
     if job.code is None:
         raise JobLostError(f"{given.id}: {job.state}: {' '.join(job.message.split())[:300]}")
     raise WorkFailedError(f"{given.id}: {job.state}; `thalweg show {job.experiment}` says what and why")

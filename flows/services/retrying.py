@@ -29,19 +29,22 @@ class OutOfTimeError(TimeoutError):
 
 
 def passes(task: Any, run: Any, state: Any) -> bool:
-    """Tell whether what failed may succeed a little later: a network may, bad input will not.
-
-    Files that were being copied while they were read are whole a little later: an ingest that begins anew
-    looks at all of them again. A network's time limit may pass, that of the work does not.
-    """
+    """Tell whether a task that failed may succeed a little later; one that was out of time would not."""
     from prefect.task_engine import TaskRunTimeoutError
 
     error = state.data if isinstance(state.data, BaseException) else getattr(state.data, "result", None)
     if isinstance(error, OutOfTimeError | TaskRunTimeoutError):
         return False
-    if isinstance(error, UnavailableError | SourceChanged):
-        return True
-    return isinstance(error, Exception) and may_pass(error)
+    return isinstance(error, Exception) and hopeful(error)
+
+
+def hopeful(error: Exception) -> bool:
+    """Tell whether the same work may succeed a little later: a network may, bad input will not.
+
+    Files that were being copied while they were read are whole a little later: an ingest that begins anew
+    looks at all of them again.
+    """
+    return isinstance(error, UnavailableError | SourceChanged) or may_pass(error)
 
 
 def guarded(hours: float, *, name: str, cache_key: str | None = None) -> Any:

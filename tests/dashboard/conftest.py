@@ -14,6 +14,7 @@ import streamlit as st
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
+from thalweg.dashboard.figures import sketch
 from thalweg.storage.results import Run, run_name, write_metrics, write_status
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ def own_main() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(autouse=True)
+def checked_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets Plotly check every word of our figures, for which the pages do not wait."""
+    monkeypatch.setattr(sketch, "CHECKED", True)
 
 
 @pytest.fixture(scope="session")
@@ -97,6 +104,14 @@ def made_evaluated(
     root = tmp_path_factory.mktemp("evaluated") / "runs"
     beside("synthetic_evaluation").write_evaluated(root, synthetic)
     return root
+
+
+@pytest.fixture(scope="session")
+def rivers(beside: Callable[[str], ModuleType], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder `data` with the store `rivers.zarr`; who may change it takes a copy."""
+    folder = tmp_path_factory.mktemp("rivers") / "data"
+    beside("synthetic_store").write_store(folder / "rivers.zarr")
+    return folder
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+PATIENCE = 90_000  # ms, on a machine that does other things as well
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +21,7 @@ def test_two_clicks_from_the_first_page_to_a_sites_hydrograph(
     address: str, browser: "playwright.Browser", served: ModuleType
 ) -> None:
     context = browser.new_context(viewport={"width": served.WIDTH, "height": served.HEIGHT})
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     asked: list[str] = []
     trouble: list[str] = []
@@ -77,6 +79,7 @@ def test_interpretation_opens_with_every_question(
     }
     with served.serve(made_evaluated) as address:
         page = browser.new_page(viewport={"width": served.WIDTH, "height": served.HEIGHT})
+        page.set_default_timeout(PATIENCE)
         page.goto(f"{address}/interpretation?model=hybrid")
         for question, heading in questions.items():
             page.get_by_role("radio", name=question).or_(
@@ -110,6 +113,7 @@ def test_back_leads_to_the_page_before_and_what_is_taken_along_opens(
     address: str, browser: "playwright.Browser", served: ModuleType, tmp_path: Path
 ) -> None:
     page = browser.new_page(viewport={"width": served.WIDTH, "height": served.HEIGHT})
+    page.set_default_timeout(PATIENCE)
     page.goto(f"{address}/skill")
     served.settle(page, 300)
     for name in ("Site", "Compare"):
@@ -119,10 +123,10 @@ def test_back_leads_to_the_page_before_and_what_is_taken_along_opens(
     page.get_by_role("button", name="Share").click()
     page.locator("[data-testid=stPopoverBody] label", has_text="SVG").click()
     page.wait_for_url("**figures=svg*")
-    served.settle(page, 300)
-    if not page.get_by_test_id("stPopoverBody").is_visible():
-        page.get_by_role("button", name="Share").click()
     for kind, begins in (("CSV", b"run,site,nse (1)"), ("NetCDF", b"\x89HDF")):
+        served.settle(page, 300)  # a click while the page is made anew gets no file, and may close the box
+        if not page.get_by_test_id("stPopoverBody").is_visible():
+            page.get_by_role("button", name="Share").click()
         with page.expect_download() as taken:
             page.get_by_test_id("stPopoverBody").get_by_role("button", name=kind).first.click()
         taken.value.save_as(tmp_path / kind)

@@ -1,5 +1,6 @@
 """In a real browser: typing is checked at once, jobs outlive the dashboard, and only who logs in gets in."""
 
+import contextlib
 import json
 import os
 import re
@@ -7,27 +8,19 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from small_experiment import RIVERS
 
 from thalweg.dashboard import jobs
 from thalweg.flows.dashboard_server import PUBLIC, SUBMIT, TOKEN
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 SECRET = "the-token-of-the-lab-0123"
-TINY = """\
-name: tiny
-data: {store: data/rivers.zarr}
-splits:
-  - {kind: temporal, train: [2000-01-01, 2000-12-31], test: [2001-01-01, 2001-11-30]}
-models:
-  lstm: {kind: lstm, hidden: 4}
-  climatology: {kind: climatology}
-training: {epochs: 400, steps_per_epoch: 20, window: 60, warmup: 60}
-"""
+TINY = RIVERS.replace("name: rivers", "name: tiny").replace("epochs: 2", "epochs: 400, steps_per_epoch: 20")
 
 
 def opened(browser: "playwright.Browser") -> "playwright.Page":
@@ -37,60 +30,61 @@ def opened(browser: "playwright.Browser") -> "playwright.Page":
     return page
 
 
-@pytest.fixture(scope="module")
-def store(beside: Callable[[str], ModuleType], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("control") / "data"
-    beside("synthetic_store").write_store(folder / "rivers.zarr")
+def make_workspace(folder: Path, rivers: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Make a workspace with a small experiment, and be in it."""
+    patch.chdir(folder)
+    for name in (TOKEN, SUBMIT, PUBLIC):
+        patch.delenv(name, raising=False)
+    patch.setenv("OMP_NUM_THREADS", "1")
+    shutil.copytree(rivers, folder / "data")
+    (folder / "tiny.yaml").write_text(TINY)
+    (folder / "runs").mkdir()
     return folder
 
 
 @pytest.fixture
-def place(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace with a small experiment."""
-    monkeypatch.chdir(tmp_path)
-    for name in (TOKEN, SUBMIT, PUBLIC):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    shutil.copytree(store, tmp_path / "data")
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    (tmp_path / "runs").mkdir()
-    return tmp_path
+def place(rivers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    return make_workspace(tmp_path, rivers, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def address(rivers: Path, served: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A dashboard that may start experiments, and asks nobody who comes from here."""
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            place = make_workspace(tmp_path_factory.mktemp("control"), rivers, patch)
+            patch.setenv(SUBMIT, "1")
+            found = stack.enter_context(served.serve(place / "runs"))
+        yield found
 
 
 def test_typing_is_checked_at_once_and_never_leaves_the_workspace(
-    place: Path, browser: "playwright.Browser", served: ModuleType, monkeypatch: pytest.MonkeyPatch
+    address: str, browser: "playwright.Browser", served: ModuleType
 ) -> None:
-    monkeypatch.setenv(SUBMIT, "1")
-    with served.serve(place / "runs") as address:
-        page = opened(browser)
-        page.goto(f"{address}/submit?from=file:tiny.yaml")
-        page.get_by_text("can be run").wait_for()
-        area = page.get_by_label("Experiment, as YAML")
-        playwright.expect(area).to_have_value(TINY, timeout=60_000)
-        start = page.get_by_role("button", name="Start")
-        area.fill(TINY.replace("hidden", "hiden"))
-        page.get_by_text("did you mean 'hidden'?").wait_for()
-        served.settle(page, 200)
+    page = opened(browser)
+    page.goto(f"{address}/submit?from=file:tiny.yaml")
+    page.get_by_text("can be run").wait_for()
+    area = page.get_by_label("Experiment, as YAML")
+    playwright.expect(area).to_have_value(TINY, timeout=60_000)
+    start = page.get_by_role("button", name="Start")
+    area.fill(TINY.replace("hidden", "hiden"))
+    page.get_by_text("did you mean 'hidden'?").wait_for()
+    served.settle(page, 200)
+    playwright.expect(start).to_be_disabled(timeout=60_000)
+    assert page.locator(".gutter .wrong").all_inner_texts() == ["6"]
+    for wrong, told in (
+        (TINY.replace("data/rivers.zarr", "../../etc"), "leaves the workspace"),
+        (f"# {'x' * 300_000}", "is too large"),
+        ("<script>document.title='planted'</script>", "holds only"),
+    ):
+        area.fill(wrong)
+        page.get_by_text(told).first.wait_for()
+        served.settle(page, 100)
         playwright.expect(start).to_be_disabled(timeout=60_000)
-        assert page.locator(".gutter .wrong").all_inner_texts() == ["6"]
-        for wrong, told in (
-            (TINY.replace("data/rivers.zarr", "../../etc"), "leaves the workspace"),
-            (
-                TINY.replace("kind: lstm, hidden: 4", 'kind: calibrated, process: "os:system"'),
-                "code of your own",
-            ),
-            ("a: &a [*a]", "more than 20,000"),
-            (f"# {'x' * 300_000}", "is too large"),
-            ("<script>document.title='planted'</script>", "holds only"),
-        ):
-            area.fill(wrong)
-            page.get_by_text(told).first.wait_for()
-            served.settle(page, 100)
-            playwright.expect(start).to_be_disabled(timeout=60_000)
-        assert page.title() != "planted"
-        area.fill(TINY)
-        page.get_by_text("can be run").wait_for()
-        page.close()
+    assert page.title() != "planted"
+    area.fill(TINY)
+    page.get_by_text("can be run").wait_for()
+    page.close()
 
 
 @pytest.mark.slow
@@ -151,19 +145,18 @@ def test_who_comes_from_elsewhere_sees_nothing_before_the_token(
         context.close()
 
 
-def test_pages_of_other_origins_do_not_reach_it(place: Path, served: ModuleType) -> None:
-    with served.serve(place / "runs") as address:
-        host = address.removeprefix("http://")
-        answers = {}
-        for origin in (address, "http://evil.example"):
-            with socket.create_connection((host.split(":")[0], int(host.split(":")[1])), timeout=10) as line:
-                line.sendall(
-                    f"GET /_stcore/stream HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\n"
-                    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
-                )
-                answers[origin] = int(line.recv(4096).split()[1])
-        assert answers == {address: 101, "http://evil.example": 403}
+def test_pages_of_other_origins_do_not_reach_it(address: str) -> None:
+    host = address.removeprefix("http://")
+    answers = {}
+    for origin in (address, "http://evil.example"):
+        with socket.create_connection((host.split(":")[0], int(host.split(":")[1])), timeout=10) as line:
+            line.sendall(
+                f"GET /_stcore/stream HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\n"
+                "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+            )
+            answers[origin] = int(line.recv(4096).split()[1])
+    assert answers == {address: 101, "http://evil.example": 403}
 
 
 def test_beyond_this_machine_it_wants_a_login(place: Path) -> None:

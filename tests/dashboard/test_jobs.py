@@ -5,11 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from thalweg.dashboard import job_keeper, jobs
 from thalweg.flows.services.processes import Process
@@ -28,13 +28,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for job in jobs.jobs():
         for process in jobs._processes(job.folder):
             process.send(signal.SIGKILL)
-
-
-def until(reached: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def ended(name: str) -> jobs.Job:

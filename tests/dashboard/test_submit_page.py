@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 import streamlit as st
 import yaml
+from small_experiment import RIVERS
 from streamlit.testing.v1 import AppTest
 
 from thalweg.dashboard import access, estimates, jobs, typed
@@ -22,36 +23,19 @@ from thalweg.storage.results import Run
 
 Open = Callable[..., AppTest]
 FAKE = [sys.executable, str(Path(__file__).with_name("fake_thalweg.py"))]
-RIVERS = """\
-name: rivers
-data: {store: data/rivers.zarr}
-splits:
-  - {kind: temporal, train: [2000-01-01, 2000-12-31], test: [2001-01-01, 2001-11-30]}
-models:
-  lstm: {kind: lstm, hidden: 4}
-  climatology: {kind: climatology}
-training: {epochs: 2, window: 60, warmup: 60}
-"""
-
-
-@pytest.fixture(scope="module")
-def made(beside: Callable[[str], ModuleType], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("submit") / "data"
-    beside("synthetic_store").write_store(folder / "rivers.zarr")
-    return folder
 
 
 @pytest.fixture
-def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def place(rivers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A workspace with a good and a bad experiment, a store, and nothing run so far."""
     st.cache_data.clear()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("THALWEG_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv(typed.FOLDERS, str(made))
+    monkeypatch.setenv(typed.FOLDERS, str(rivers))
     monkeypatch.delenv(TOKEN, raising=False)
     monkeypatch.delenv(SUBMIT, raising=False)
     monkeypatch.setattr(jobs, "THALWEG", FAKE)
-    (tmp_path / "data").symlink_to(made)
+    (tmp_path / "data").symlink_to(rivers)
     (tmp_path / "bad.yaml").write_text(RIVERS.replace("hidden", "hiden"))
     (tmp_path / "good.yaml").write_text(RIVERS)
     (tmp_path / "slow.yaml").write_text(RIVERS + "# fake: wait\n")

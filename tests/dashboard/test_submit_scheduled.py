@@ -3,42 +3,27 @@
 import json
 import os
 import shlex
-import socket
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import httpx
 import pytest
 import streamlit as st
+from own_services import own_services
+from small_experiment import RIVERS
 from streamlit.testing.v1 import AppTest
 
 from thalweg.dashboard import jobs
-from thalweg.flows.dashboard_server import SUBMIT, TOKEN
-from thalweg.flows.services.settings import PORTS
+from thalweg.flows.dashboard_server import SUBMIT
 from thalweg.storage.results import Run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PATIENCE = 300.0
-AROUND = ("PREFECT_", "RAY_", "AWS_", "THALWEG_")
-RIVERS = """\
-name: rivers
-data: {store: data/rivers.zarr}
-splits:
-  - {kind: temporal, train: [2000-01-01, 2000-12-31], test: [2001-01-01, 2001-11-30]}
-models:
-  climatology: {kind: climatology}
-training: {epochs: 2, window: 60, warmup: 60}
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+CLIMATOLOGY = RIVERS.replace("  lstm: {kind: lstm, hidden: 4}\n", "")
 
 
 def thalweg(*words: str) -> str:
@@ -49,20 +34,14 @@ def thalweg(*words: str) -> str:
 
 
 @pytest.fixture
-def lab(
-    beside: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
+def lab(rivers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A workspace with a store and an experiment, and services in it; we have the dashboard's environment."""
     st.cache_data.clear()
     monkeypatch.chdir(tmp_path)
-    for name in [each for each in os.environ if each.startswith(AROUND)]:
-        monkeypatch.delenv(name)
-    for variable, _ in PORTS.values():
-        monkeypatch.setenv(variable, str(free_port()))
-    monkeypatch.delenv(TOKEN, raising=False)
+    own_services(monkeypatch)
     monkeypatch.setenv(SUBMIT, "1")
-    beside("synthetic_store").write_store(tmp_path / "data" / "rivers.zarr")
-    (tmp_path / "rivers.yaml").write_text(RIVERS)
+    shutil.copytree(rivers, tmp_path / "data")
+    (tmp_path / "rivers.yaml").write_text(CLIMATOLOGY)
     try:
         thalweg("up", "--without", "ray", "--without", "dashboard")
         for line in thalweg("status", "--env").splitlines():
@@ -99,7 +78,7 @@ def test_what_the_page_schedules_is_run_by_the_clock(lab: Path, open_page: Calla
     until(lambda: jobs.find(job.id).state != "running", lambda: jobs.find(job.id))
     assert jobs.find(job.id).state == "done", (job.folder / "log.txt").read_text()
     (deployment,) = asked("deployments/filter", {})
-    assert deployment["name"].startswith("experiment-experiment-")
+    assert deployment["name"].startswith("experiment-rivers-")
 
     place = lab / "runs" / "rivers" / "climatology--temporal--0--s0"
     until(lambda: Run(place).state == "done", lambda: asked("flow_runs/filter", {}))

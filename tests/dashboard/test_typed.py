@@ -2,47 +2,30 @@
 
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import streamlit as st
+from small_experiment import RIVERS
 
 from thalweg.dashboard import typed
 
-GOOD = """\
-name: rivers
-data: {store: data/rivers.zarr}
-splits:
-  - {kind: temporal, train: [2000-01-01, 2000-12-31], test: [2001-01-01, 2001-11-30]}
-models:
-  lstm: {kind: lstm, hidden: 4}
-  climatology: {kind: climatology}
-training: {epochs: 2, window: 60, warmup: 60, seeds: [1, 2]}
-"""
+GOOD = RIVERS.replace("warmup: 60", "warmup: 60, seeds: [1, 2]")
 LAUGHS = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
     for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
 
 
-@pytest.fixture(scope="module")
-def store(beside: Callable[[str], ModuleType], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("typed") / "data"
-    beside("synthetic_store").write_store(folder / "rivers.zarr")
-    return folder
-
-
 @pytest.fixture
-def place(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(rivers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace with a store, and something beside it that is nobody's business."""
     st.cache_data.clear()
     inner = tmp_path / "workspace"
     (inner / "examples").mkdir(parents=True)
     (inner / "data").mkdir()
-    (inner / "data" / "rivers.zarr").symlink_to(store / "rivers.zarr")
-    monkeypatch.setenv(typed.FOLDERS, str(store))
+    (inner / "data" / "rivers.zarr").symlink_to(rivers / "rivers.zarr")
+    monkeypatch.setenv(typed.FOLDERS, str(rivers))
     monkeypatch.chdir(inner)
     (tmp_path / "secret.yaml").write_text("name: secret\n")
     return inner

@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -17,18 +16,6 @@ BIN = Path(sys.executable).parent
 PATH = f"{BIN}{os.pathsep}{os.environ['PATH']}"
 OPEN = {name: value for name, value in os.environ.items() if not re.match("THALWEG|PREFECT|RAY|AWS", name)}
 """The environment without anything that is meant for us."""
-EXPERIMENT = {
-    "name": "small",
-    "data": {
-        "store": "twin.zarr",
-        "source": {"kind": "thalweg.flows.twin:twin", "sites": 4, "regions": 2, "years": 3, "seed": 3},
-    },
-    "splits": [
-        {"kind": "temporal", "train": ["2001-01-01", "2001-12-31"], "test": ["2002-01-01", "2002-12-31"]}
-    ],
-    "models": {"lstm": {"kind": "lstm", "hidden": 3}},
-}
-"""What is run in a moment: a twin of four sites."""
 
 
 def command_of(service, **ports):
@@ -38,12 +25,6 @@ def command_of(service, **ports):
     for old, new in ports.items():
         words = [word.replace(old.removeprefix("port_"), str(new)) for word in words]
     return [str(BIN / words[0]), *words[1:]]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

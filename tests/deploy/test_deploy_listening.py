@@ -8,12 +8,16 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
-from deploy_files import COMPOSE
-from deploy_services import BIN, OPEN, answer, command_of, free_port, running, wait_until
+from deploy_files import COMPOSE, pods
+from deploy_services import BIN, OPEN, answer, command_of, running, wait_until
+from waiting import free_port
+
+from thalweg.flows.services.catalogue import RAY_MODULE
 
 SECRET = "planted-0123456789abcdef"
 
@@ -65,18 +69,76 @@ def test_the_server_of_prefect_wants_its_password(tmp_path):
     assert SECRET not in (tmp_path / "output.log").read_text()
 
 
+HEADS = [
+    container
+    for name, template in pods()
+    for container in template["spec"]["containers"]
+    if name.endswith("-head")
+]
+
+
+def start_as_kuberay(port, page):
+    """Give the command of a head's container, and the variable that KubeRay sets for it."""
+    made = f"ray start --head  --block  --port={port}  --dashboard-host=127.0.0.1 "
+    head = HEADS[0]
+    return [*head["command"], *head["args"]], f"{made} --dashboard-port={page} "
+
+
+@pytest.mark.parametrize("container", HEADS, ids=["cluster", "job"])
+def test_a_head_starts_as_kuberay_says_but_for_the_client(container, tmp_path):
+    """KubeRay quotes what has blanks or quotes in it, for a shell."""
+    (tmp_path / "python").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    resources = '{"a b": 1}'
+    made = f"ray start --head  --block  --num-cpus=0  --resources='{resources}' "
+    done = subprocess.run(
+        [*container["command"], *container["args"]],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "KUBERAY_GEN_RAY_START_CMD": made},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    wanted = ["start", "--head", "--block", "--num-cpus=0", f"--resources={resources}"]
+    assert done.stdout.splitlines() == ["-m", RAY_MODULE, *wanted]
+
+
+def test_kuberay_leaves_the_command_of_heads_as_it_is():
+    assert len(HEADS) == 2
+    for name, template in pods():
+        if name.startswith("Ray"):
+            told = template["metadata"].get("annotations", {}).get("ray.io/overwrite-container-cmd")
+            given = any("command" in each for each in template["spec"]["containers"])
+            assert (told == "true") is given is name.endswith("-head"), name
+
+
+def has_client_server(port):
+    """Tell whether the server of Ray's client runs for the head at a port."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = file.read_bytes().decode(errors="replace").split("\0")
+            if "ray.util.client.server" in words and any(word.endswith(f":{port}") for word in words):
+                return True
+    return False
+
+
 @pytest.mark.slow
-def test_the_head_of_ray_wants_its_token_and_tells_its_health_without():
+@pytest.mark.parametrize("where", ["compose", "kubernetes"])
+def test_the_head_of_ray_wants_its_token_and_tells_its_health_without(where):
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # a socket's path must be short
     port, page = free_port(), free_port()
-    command = command_of("ray-head", port_6379=port, port_8265=page)
-    command += [
+    options = [
         f"--temp-dir={folder / 'r'}",
         "--node-ip-address=127.0.0.1",
         "--dashboard-agent-listen-port=0",
+        "--object-store-memory=100000000",
+        "--num-cpus=1",
     ]
-    command += ["--object-store-memory=100000000", "--num-cpus=1"]
     environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": SECRET, "RAY_USAGE_STATS_ENABLED": "0"}
+    if where == "compose":
+        command = [*command_of("ray-head", port_6379=port, port_8265=page), *options]
+    else:
+        command, made = start_as_kuberay(port, page)
+        environment["KUBERAY_GEN_RAY_START_CMD"] = made + " ".join(options)
     try:
         with running(command, folder, **environment) as process:
             url = f"http://127.0.0.1:{page}"
@@ -87,6 +149,7 @@ def test_the_head_of_ray_wants_its_token_and_tells_its_health_without():
             assert answer(f"{url}/api/jobs/", {"Authorization": f"Bearer {SECRET}"}) == 200
             joined = {token: _joins(port, token, folder) for token in (SECRET, "f" * 64)}
             assert joined == {SECRET: True, "f" * 64: False}
+            assert not has_client_server(port)
         logs = [file for file in (folder / "r").rglob("*") if file.is_file() and not file.is_symlink()]
         assert not [file for file in logs if SECRET.encode() in file.read_bytes()]
         assert SECRET not in (folder / "output.log").read_text()

@@ -12,6 +12,7 @@ from deploy_files import COMPOSE, DEPLOY, PREFECT, manifests, pinned, pods, with
 
 from thalweg.flows import cli
 from thalweg.flows.dashboard_server import SUBMITTERS, TOKEN
+from thalweg.flows.services.catalogue import RAY_MODULE
 from thalweg.flows.services.settings import FOREIGN_VARIABLES, HEALTH_PATHS, PORTS, VARIABLES, WORK_POOL
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray's command line
@@ -46,6 +47,10 @@ def commands():
     dockerfile = re.search(r"(?m)^CMD (.*)$", TEXT["Dockerfile"])
     assert dockerfile is not None
     found.append(("image", json.loads(dockerfile[1])))
+    found = [
+        (place, ["ray", *words[3:]] if words[:3] == ["python", "-m", RAY_MODULE] else words)
+        for place, words in found
+    ]
     return [(place, words) for place, words in found if words[0] in ("thalweg", "prefect", "ray")]
 
 

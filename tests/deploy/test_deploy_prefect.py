@@ -8,7 +8,9 @@ import urllib.request
 import pytest
 import yaml
 from deploy_files import DEPLOY, PREFECT
-from deploy_services import BIN, EXPERIMENT, OPEN, PATH, answer, command_of, free_port, running, wait_until
+from deploy_services import BIN, OPEN, PATH, answer, command_of, running, wait_until
+from small_experiment import EXPERIMENT
+from waiting import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 SECRET = "planted-0123456789abcdef"

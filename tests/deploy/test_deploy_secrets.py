@@ -1,17 +1,15 @@
 """Secrets of the environment and of addresses are found nowhere: not in runs, logs, databases or messages."""
 
-import os
-import re
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 import pytest
 import yaml
-from deploy_services import EXPERIMENT
+from deploy_services import OPEN
+from secret_search import commands_with, files_with, watched
+from small_experiment import EXPERIMENT
 
 THALWEG = Path(sys.executable).with_name("thalweg")
 SECRET = "planted-7c1f0a9be2d34586"
@@ -37,13 +35,10 @@ TRAINED = {
 
 def run(folder, *words, **environment):
     """Run `thalweg`, and give its code and what it said."""
-    clean = {
-        name: value for name, value in os.environ.items() if not re.match("THALWEG|PREFECT|RAY|AWS", name)
-    }
     done = subprocess.run(
         [THALWEG, *words],
         cwd=folder,
-        env={**clean, "HOME": str(folder), "OMP_NUM_THREADS": "1", **environment},
+        env={**OPEN, "HOME": str(folder), "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
         timeout=400,
@@ -52,43 +47,18 @@ def run(folder, *words, **environment):
     return done.returncode, done.stdout + done.stderr
 
 
-def files_with(secret, folder):
-    """Give the files under a folder that hold a text."""
-    found = []
-    for file in folder.rglob("*"):
-        try:
-            if file.is_file() and not file.is_symlink() and secret.encode() in file.read_bytes():
-                found.append(str(file))
-        except OSError:  # Ray's files come and go
-            continue
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_run_leaves_no_secret_in_what_it_writes_and_logs(tmp_path):
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(TRAINED))
-    over = threading.Event()
-    leaks: set[str] = set()
-    with tempfile.TemporaryDirectory(prefix="s", dir="/tmp", ignore_cleanup_errors=True) as scratch:
-
-        def watch():
-            """Look at Ray's logs while they are there."""
-            while not over.is_set():
-                leaks.update(files_with(SECRET, Path(scratch)))
-                time.sleep(0.5)
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        try:
-            code, said = run(tmp_path, "run", "small.yaml", TMPDIR=scratch, **ENVIRONMENT)
-        finally:
-            over.set()
-            watcher.join()
+    temporary = tempfile.TemporaryDirectory(prefix="s", dir="/tmp", ignore_cleanup_errors=True)
+    # Ray's logs are gone in the end
+    with temporary as scratch, watched([SECRET], [Path(scratch)]) as leaks:
+        code, said = run(tmp_path, "run", "small.yaml", TMPDIR=scratch, **ENVIRONMENT)
     assert code == 0, said
     assert SECRET not in said
     assert not leaks
-    assert not files_with(SECRET, tmp_path)
+    assert not files_with([SECRET], tmp_path)
     assert (tmp_path / "runs/small/lstm--temporal--0--s1/manifest.json").exists()
     assert list((tmp_path / ".thalweg").rglob("*.db")), "Prefect's database was looked through too"
 
@@ -122,4 +92,13 @@ def test_a_password_in_an_address_is_not_shown(words, environment, told, tmp_pat
 
 def test_the_search_would_find_one(tmp_path):
     (tmp_path / "log").write_text(f"token={SECRET}-ray")
-    assert files_with(SECRET, tmp_path) == [str(tmp_path / "log")]
+    (tmp_path / "header").write_text("Basic dGhhbHdlZzpoaWRkZW4=")
+    (tmp_path / "link").symlink_to("log")
+    assert files_with([SECRET, "thalweg:hidden"], tmp_path) == {
+        str(tmp_path / name) for name in ("log", "header")
+    }
+    own = "planted-on-a-command-line"
+    assert not commands_with([own])
+    with watched([own], pause=0.01) as found:
+        subprocess.run([sys.executable, "-c", "import time; time.sleep(1)", own], check=True)
+    assert any(own in each for each in found)

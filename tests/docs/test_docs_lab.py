@@ -10,7 +10,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,10 +22,11 @@ import yaml
 from doc_blocks import ROOT, blocks_of, words_of
 from doc_runs import EXPERIMENT, other_words, run
 from doc_ways import LAB, run_by
+from own_services import own_services
 
 from thalweg.flows.services.catalogue import ray_folder
 from thalweg.flows.services.ports import port_is_free
-from thalweg.flows.services.settings import PORTS, SERVICES
+from thalweg.flows.services.settings import SERVICES
 from thalweg.flows.services.state import read_state
 
 sys.path.append(str(ROOT / "tests" / "storage"))
@@ -38,17 +38,6 @@ SMALL = {
     **EXPERIMENT,
     "models": {"lstm": {"kind": "lstm", "hidden": 4}, "climatology": {"kind": "climatology"}},
 }
-AROUND = ("PREFECT_", "RAY_", "AWS_", "THALWEG_")
-
-
-def free_ports(count):
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +49,13 @@ def lab(tmp_path_factory):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump({**SMALL, "name": name}))
     for name in ("runs", "data"):
         (folder / name).mkdir()
-    ports = dict(zip((variable for variable, _ in PORTS.values()), free_ports(len(PORTS)), strict=True))
     with moto_server() as store, pytest.MonkeyPatch.context() as patch:
-        for name in [each for each in os.environ if each.startswith(AROUND)]:
-            patch.delenv(name)
+        ports = own_services(patch)
         for bucket in ("lab", "bucket"):
             assert request(store, "PUT", f"/{bucket}")[0] == 200
         keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
         given = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{store}", **keys, "BROWSER": "true"}
-        for name, value in {**given, **ports, "THALWEG_SCRATCH": folder / "scratch"}.items():
+        for name, value in {**given, "THALWEG_SCRATCH": folder / "scratch"}.items():
             patch.setenv(name, str(value))
         made = SimpleNamespace(
             folder=folder, home=folder / ".thalweg/services", store=given["AWS_ENDPOINT_URL"]
@@ -153,7 +140,7 @@ def test_operations_from_up_to_a_backup(lab):
     assert list(said)[:4][0] == "thalweg up"
     assert all(name in said["thalweg status"] for name in SERVICES)
     assert re.search(
-        r"thalweg/experiment-experiment-\w+: first at .* 03:00",
+        r"thalweg/experiment-[\w-]+: first at .* 03:00",
         next(text for command, text in lab.said if command.startswith("thalweg schedule")),
     )
     assert well(lab) == set(SERVICES)
@@ -176,9 +163,7 @@ def test_operations_restored_in_the_same_folder(lab):
     assert (lab.home / "tokens" / "ray").read_text() == token
     run("thalweg up", lab.folder)
     assert well(lab) == set(SERVICES)
-    assert "deleted thalweg/experiment-experiment" in run(
-        "thalweg schedule experiment.yaml --remove", lab.folder
-    )
+    assert "deleted thalweg/experiment-" in run("thalweg schedule experiment.yaml --remove", lab.folder)
 
 
 def test_the_readme(lab):

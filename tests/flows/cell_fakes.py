@@ -45,8 +45,8 @@ def killed_once(cell, folder):
 
 
 def killed_within_an_epoch(cell, folder):
-    """Be killed four times, each time a little further in the first epoch."""
-    if cell.model == "hybrid" and tries(folder) <= 4:
+    """Be killed twice, each time a little further in the first epoch."""
+    if cell.model == "hybrid" and tries(folder) <= 2:
         (folder / "checkpoint.pt").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     good(cell, folder)

@@ -6,7 +6,6 @@ Tests of other modules have another Ray in their process, and one process can ha
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 
@@ -15,6 +14,8 @@ class Host:
     """A cluster that tests give orders to; use as a context."""
 
     def __init__(self, log, **head):
+        from waiting import free_port  # our process has no other helpers
+
         self.environment = {
             "RAY_AUTH_TOKEN": secrets.token_hex(32), **os.environ, "RAY_AUTH_MODE": "token",
             "RAY_USAGE_STATS_ENABLED": "0", "RAY_task_oom_retries": "1", "OMP_NUM_THREADS": "1",
@@ -25,7 +26,8 @@ class Host:
                 [sys.executable, __file__],
                 env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stream, text=True,
             )  # fmt: skip
-        started = self.order("head", **head)
+        # the agent takes no jobs where another cluster on this machine has its port
+        started = self.order("head", **{"dashboard_agent_listen_port": free_port(), **head})
         self.address, self.url = started["address"], started["url"]
         self.environment["RAY_ADDRESS"] = self.address
 
@@ -54,13 +56,6 @@ class Host:
         self.process.wait(60)
 
 
-def free_port():
-    """Give a port that is free now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 STORE = 80 * 2**20  # bytes, about the least that Ray takes
 QUICK = {
     "health_check_initial_delay_ms": 0,
@@ -79,8 +74,6 @@ def serve():
         options = {"object_store_memory": STORE, **options}
         if order == "head":
             settings = {**QUICK, **options.pop("settings", {})}
-            # the agent takes no jobs where another cluster on this machine has its port
-            options.setdefault("dashboard_agent_listen_port", free_port())
             cluster = Cluster(True, head_node_args={"num_cpus": 0, "_system_config": settings, **options})
             nodes["head"] = cluster.head_node
             answer = {"address": cluster.address, "url": f"http://{cluster.webui_url}"}

@@ -6,11 +6,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE))
@@ -70,21 +70,14 @@ def repeated(name):
     return sum(count - 1 for count in Counter(line["epoch"] for line in epochs(name)).values())
 
 
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.05)
-
-
 def states(found):
     return {name: state for name, (state, _, _) in found.items()}
 
 
 def test_a_node_that_goes_away_costs_one_checkpoint_interval(host, place):
     lost = host.add()
-    driver = drive(host, ["a", "b", "c", "d"], epochs=16, step=0.2)
-    wait_for(lambda: all(len(epochs(name)) >= 5 for name in "abcd"))
+    driver = drive(host, ["a", "b", "c", "d"], epochs=12, step=0.2)
+    until(lambda: all(len(epochs(name)) >= 5 for name in "abcd"))
     nodes = {name: epochs(name)[-1]["node"] for name in "abcd"}
     host.remove(lost)
     found = result(driver)
@@ -92,10 +85,9 @@ def test_a_node_that_goes_away_costs_one_checkpoint_interval(host, place):
     moved = [name for name in "abcd" if len({line["node"] for line in epochs(name)}) > 1]
     assert len(moved) == 2, nodes
     for name in "abcd":
-        assert {line["epoch"] for line in epochs(name)} == set(range(1, 17))
+        assert {line["epoch"] for line in epochs(name)} == set(range(1, 13))
         assert repeated(name) <= (name in moved)
         assert found[name][2] == 1 + (name in moved)
-    assert set(states(run(host, ["a", "b", "c", "d"])).values()) == {"kept"}
 
 
 def test_a_worker_that_is_killed_goes_on_from_its_checkpoint(host, place):
@@ -109,7 +101,7 @@ def test_a_worker_that_is_killed_goes_on_from_its_checkpoint(host, place):
 def test_a_driver_that_is_killed_and_started_again(host, place):
     cells = ["a", "b", "c", "d"]
     driver = drive(host, cells, epochs=10, step=0.15)
-    wait_for(lambda: any(len(epochs(name)) >= 4 for name in "cd"))
+    until(lambda: any(len(epochs(name)) >= 4 for name in "cd"))
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
     found = states(run(host, cells, epochs=10, step=0.15))
@@ -161,7 +153,7 @@ def test_the_head_goes_away_and_another_one_goes_on(tmp_path_factory, place):
     with Host(logs / "first", include_dashboard=False) as first:
         first.add()
         driver = drive(first, cells, epochs=30, step=0.2, head_silent=3, head_look=1)
-        wait_for(lambda: len(epochs("c")) >= 4)
+        until(lambda: len(epochs("c")) >= 4)
         first.remove("head")
         said = driver.communicate(timeout=60)[1]
         assert driver.returncode == 1
@@ -180,7 +172,7 @@ def test_with_no_node_left_the_driver_waits_for_one(tmp_path_factory, place):
     with Host(tmp_path_factory.mktemp("alone") / "log", include_dashboard=False) as host:
         only = host.add()
         driver = drive(host, ["a", "b"], epochs=12, step=0.2)
-        wait_for(lambda: len(epochs("b")) >= 4)
+        until(lambda: len(epochs("b")) >= 4)
         host.remove(only)
         assert "no node has room for a cell: waiting for one" in driver.stderr.readline()
         host.add()

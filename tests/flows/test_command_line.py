@@ -126,7 +126,13 @@ def test_list(what, capsys):
     assert all(row["description"] for row in rows)
 
 
-def test_ingest(write, folder, capsys):
+@pytest.fixture
+def on_the_server(prefect_server, monkeypatch):
+    """Ingests are known to the server of the tests, rather than each to one that it starts."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server.url)
+
+
+def test_ingest(write, folder, capsys, on_the_server):
     source = {"kind": "thalweg.flows.twin:twin", "sites": 4, "regions": 2, "years": 2}
     path = str(write({"store": "data/twin.zarr", "source": source}))
     assert exit_code("ingest", path) == 0
@@ -151,7 +157,7 @@ def test_options_of_an_ingest(write, folder, capsys):
     assert "'0': a whole number of at least 1 is needed" in capsys.readouterr().err
 
 
-def test_ingest_of_an_experiment_with_other_values(content, write, folder, capsys):
+def test_ingest_of_an_experiment_with_other_values(content, write, folder, capsys, on_the_server):
     source = {"kind": "thalweg.flows.twin:twin", "sites": 4, "regions": 2, "years": 2}
     content["data"] = {"store": "first.zarr", "source": source}
     path = str(write(content))
@@ -192,5 +198,5 @@ def test_a_process_of_the_working_directory(content, write, folder, capsys, monk
 
 
 def test_errors_are_input_errors_or_failures():
-    assert cli._tell(InputError("a: b"), None) == cli.BAD_INPUT
-    assert cli._tell(ValueError("a"), None) == cli.FAILED
+    assert cli.tell(InputError("a: b"), None) == cli.BAD_INPUT
+    assert cli.tell(ValueError("a"), None) == cli.FAILED

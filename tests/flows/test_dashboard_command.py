@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from waiting import free_port
 
 from thalweg.flows import dashboard_server
 from thalweg.storage.errors import InputError
@@ -38,9 +39,7 @@ def test_a_port_that_is_taken(tmp_path):
 def test_it_serves_until_it_is_stopped(quiet, folder):
     """Also for who has never had Streamlit before, which would ask for an address of mail first."""
     pytest.importorskip("streamlit")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "thalweg.flows.cli", "dashboard", *quiet, "--port", str(port)]
     aside = {"HOME": str(folder), "BROWSER": "true"}
     environment = {**os.environ, **aside, "THALWEG_RUNS": str(folder / "elsewhere")}

@@ -8,12 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import free_port, until
 
 from thalweg.storage.results import find_runs
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE))
-from cluster_host import Host, free_port  # noqa: E402
+from cluster_host import Host  # noqa: E402
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -89,13 +90,6 @@ def own(host):
     for key in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
         environment.pop(key, None)
     return environment
-
-
-def until(condition, seconds=300):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.3)
 
 
 def test_who_waits_goes_on_on_a_cluster_that_was_started_anew(

@@ -99,8 +99,8 @@ def test_a_worker_that_is_killed_is_replaced(plan):
 
 
 def test_getting_further_within_an_epoch_counts_too(plan):
-    jobs = run(plan(resources__retries=1), "killed_within_an_epoch")
-    assert (jobs["hybrid"].state, jobs["hybrid"].attempts) == ("done", 5)
+    jobs = run(plan(resources__retries=0), "killed_within_an_epoch")
+    assert (jobs["hybrid"].state, jobs["hybrid"].attempts) == ("done", 3)
 
 
 def test_a_cell_that_fails_leaves_the_others(plan):

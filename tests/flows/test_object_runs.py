@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 import torch
+from waiting import until
 
 from thalweg.flows import cli, run_claim, submission, worker
 from thalweg.flows.check import check
@@ -48,13 +49,6 @@ def call(*words):
     with pytest.raises(SystemExit) as ended:
         cli.main(words)
     return ended.value.code
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.1)
 
 
 def test_a_worker_on_another_machine_writes_what_the_driver_sees(place, jobs, become, monkeypatch):
@@ -212,7 +206,7 @@ def epoch_there(place, run):
 def test_a_machine_that_is_lost_costs_what_came_after_its_last_checkpoint(place, lstm, folder):
     thalweg("run", "experiment.yaml", "--runs", "whole", scratch=folder / "none")
     driver = thalweg("run", "experiment.yaml", "--runs", place, scratch=folder / "first", start=True)
-    wait_for(lambda: remote(place, f"small/{lstm}/checkpoint.pt") and epoch_there(place, lstm) > 5, 240)
+    until(lambda: remote(place, f"small/{lstm}/checkpoint.pt") and epoch_there(place, lstm) > 5, 240)
     everything = family(driver.pid)
     for process in everything:
         process.send(signal.SIGKILL)
@@ -262,7 +256,7 @@ def test_nodes_that_share_nothing_but_the_object_store(place, folder, tmp_path_f
             content = remote(place, f"light/{name}/checkpoint.txt")
             return int(content) if content else 0
 
-        wait_for(lambda: all(reached(name) >= 8 for name in "abcd"), 120)
+        until(lambda: all(reached(name) >= 8 for name in "abcd"), 120)
         host.remove(nodes[1])
         saved = {name: reached(name) for name in "abcd"}
         out, said = driver.communicate(timeout=200)
@@ -339,7 +333,7 @@ def test_a_search_goes_on_on_another_machine(place, content, write, folder):
         journal = remote(place, "small/search/journal.jsonl") or b""
         return journal.count(b'"ended"')
 
-    wait_for(lambda: ended() >= 2 or driver.poll() is not None, 240)
+    until(lambda: ended() >= 2 or driver.poll() is not None, 240)
     for process in family(driver.pid):
         process.send(signal.SIGKILL)
     driver.communicate()

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE, until
 
 from thalweg.flows import cli, scheduling
 from thalweg.flows.scheduling import deployment_name, make_schedule
@@ -19,7 +20,6 @@ from thalweg.storage.versions import log
 
 SOURCE = {"kind": "thalweg.flows.twin:twin", "sites": 4, "regions": 2, "years": 2}
 COMMAND = [sys.executable, "-m", "thalweg.flows.cli", "schedule"]
-PATIENCE = 120.0  # s, on a machine that does other things as well
 
 
 @pytest.fixture
@@ -50,13 +50,6 @@ def started(folder):
         if process.poll() is None:
             process.kill()
         process.wait()
-
-
-def until(condition, seconds=PATIENCE):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def members(session):

@@ -12,16 +12,19 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from waiting import free_port
+from own_services import own_services
+from secret_search import files_with, watched
+from small_experiment import EXPERIMENT
 
 from thalweg.flows.services import settings
+from thalweg.flows.services.catalogue import ray_folder
 from thalweg.flows.services.processes import marked
 from thalweg.flows.services.state import mark_of, read_state
-from thalweg.flows.services.tokens import authorization, read_token
+from thalweg.flows.services.tokens import NAMES, authorization, make_tokens, read_token, token_file
 from thalweg.storage.results import Run
 
-SOURCE = {"kind": "thalweg.flows.twin:twin", "sites": 4, "regions": 2, "years": 3}
 PATIENCE = 300.0
+PLANTED = "planted-7c1f0a9be2d34586"
 
 
 class Lab:
@@ -66,16 +69,7 @@ class Lab:
 
 @pytest.fixture
 def lab(folder, monkeypatch):
-    for name in (
-        "PREFECT_API_URL",
-        "RAY_API_SERVER_ADDRESS",
-        "RAY_ADDRESS",
-        "RAY_AUTH_TOKEN",
-        "THALWEG_HOST",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    for variable, _ in settings.PORTS.values():
-        monkeypatch.setenv(variable, str(free_port()))
+    own_services(monkeypatch)
     made = Lab()
     yield made
     subprocess.run([sys.executable, "-m", "thalweg.flows.cli", "down"], timeout=PATIENCE)
@@ -87,23 +81,53 @@ def soon():
     return f"{then.minute} {then.hour} * * *"
 
 
+@pytest.fixture
+def secrets(lab, place, monkeypatch):
+    """Secrets in the environment of `thalweg up`, with a store that wants some of them."""
+    planted = {
+        "AWS_SECRET_ACCESS_KEY": f"{PLANTED}-aws",
+        "AWS_SESSION_TOKEN": f"{PLANTED}-session",
+        "RAY_AUTH_TOKEN": f"{PLANTED}-ray",  # of another cluster
+        "PREFECT_API_AUTH_STRING": f"thalweg:{PLANTED}-prefect",  # of another server
+        "PREFECT_SERVER_API_AUTH_STRING": f"thalweg:{PLANTED}-prefect",
+        "THALWEG_DASHBOARD_TOKEN": f"{PLANTED}-dashboard",
+        "THALWEG_METRICS_TOKEN": f"{PLANTED}-metrics",
+        "THALWEG_NOTIFY_URL": f"http://127.0.0.1:9/{PLANTED}-hook",
+    }
+    for name, value in planted.items():
+        monkeypatch.setenv(name, value)
+    made = make_tokens(lab.settings.home)
+    return [PLANTED, *planted.values(), *made.values(), authorization(made["prefect"])]
+
+
+def leaked(lab, secrets):
+    """Give the files of the lab that hold a secret, but for those that are there to do so."""
+    kept = {str(token_file(lab.settings.home, name)) for name in NAMES}
+    assert {Path(each).stat().st_mode & 0o777 for each in kept} == {0o600}
+    return files_with(secrets, Path.cwd()) - kept | files_with(secrets, ray_folder(lab.settings.home))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_from_up_to_the_first_run(lab, folder):
-    """An experiment by the clock; a run that is cancelled stops its Ray job; one that is killed goes on."""
+def test_from_up_to_the_first_run(lab, folder, place, secrets):
+    """An experiment by the clock; a run that is cancelled stops its Ray job; one that is killed goes on.
+
+    No file and no command line has a secret in it.
+    """
+    data = {**EXPERIMENT["data"], "store": place.replace("/lab/runs", "/twin.zarr")}
     experiment = {
-        "name": "small",
-        "data": {"store": "twin.zarr", "source": SOURCE},
-        "splits": [
-            {"kind": "temporal", "train": ["2001-01-01", "2001-12-31"], "test": ["2002-01-01", "2002-12-31"]}
-        ],
+        **EXPERIMENT,
+        "data": data,
         "models": {"physics": {"kind": "calibrated", "process": "hbv"}},
         "training": {"epochs": 2, "window": 90, "warmup": 90},
     }
     Path("small.yaml").write_text(yaml.safe_dump(experiment))
-    lab.run("up")
-    made = json.loads(lab.run("schedule", "small.yaml", "--cron", soon(), "--json"))
-    run = lab.flow_run(made["id"], "COMPLETED", "FAILED", "CRASHED")
+    with watched(secrets) as told:
+        lab.run("up")
+        made = json.loads(lab.run("schedule", "small.yaml", "--cron", soon(), "--json"))
+        run = lab.flow_run(made["id"], "COMPLETED", "FAILED", "CRASHED")
+    assert not told
+    assert not leaked(lab, secrets)
     assert run["state_type"] == "COMPLETED", run["state"]
     assert Run(folder / "runs" / "small" / "physics--temporal--0--s1").state == "done"
     (table,) = [each for each in lab.api("artifacts/filter", {}) if each["key"] == "skill-small"]
@@ -116,6 +140,7 @@ def test_from_up_to_the_first_run(lab, folder):
     assert httpx.post(f"{lab.settings.api}/flow_runs/filter", json={}).status_code == 401
     assert httpx.get(f"{lab.settings.url('ray-dashboard')}/api/jobs/").status_code == 401
 
+    experiment["data"] = EXPERIMENT["data"]
     experiment["training"]["epochs"] = 100_000
     Path("long.yaml").write_text(yaml.safe_dump({**experiment, "name": "long"}))
     long = json.loads(lab.run("schedule", "long.yaml", "--cron", "0 3 * * *", "--json"))["id"]
@@ -148,8 +173,10 @@ def test_from_up_to_the_first_run(lab, folder):
         time.sleep(2)
     lab.api(f"flow_runs/{started}/set_state", {"state": {"type": "CANCELLING"}})
 
+    assert not leaked(lab, secrets)
     lab.run("down")
     assert marked(mark_of(lab.settings.home)) == []
+    assert not leaked(lab, secrets)
 
 
 def _marked(lab):

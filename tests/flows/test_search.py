@@ -248,7 +248,7 @@ def test_a_grid_has_every_combination_and_says_what_failed(spec, ray_cluster, ca
 @pytest.mark.parametrize(
     ("algorithm", "more"),
     [
-        ("asha", {"trials": 10}),
+        ("asha", {"trials": 7}),
         pytest.param("bayesian", {"lag": 3, "trials": 14}, marks=pytest.mark.slow),
         pytest.param("hyperband", {"trials": None}, marks=pytest.mark.slow),
         pytest.param("pbt", {"trials": 4, "interval": 2}, marks=pytest.mark.slow),
@@ -312,16 +312,16 @@ def drive():
 
 
 def test_a_driver_that_is_killed_goes_on_as_it_would_have(spec, ray_cluster):
-    path = spec(algorithm="asha", trials=12, space=RATE)
+    path = spec(algorithm="asha", trials=8, space=RATE)
     driver = drive()
     journal = Path("runs/small/search/journal.jsonl")
     deadline = time.monotonic() + 90
-    while time.monotonic() < deadline and (not journal.exists() or journal.read_text().count('"ended"') < 5):
+    while time.monotonic() < deadline and (not journal.exists() or journal.read_text().count('"ended"') < 4):
         time.sleep(0.02)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
     kept = journal.read_text().count('"ended"')
-    assert kept >= 5
+    assert kept >= 4
     trials, _ = search(path, "slow", changes={"training.epochs": 9})
     again = {key: count for key, count in trained().items() if count > 1}
     # what was finished is not trained again; what was under way repeats one epoch at most

@@ -10,7 +10,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from waiting import PATIENCE, free_port, until
+from own_services import own_services
+from waiting import PATIENCE, until
 
 from thalweg.flows.services import settings, tokens
 from thalweg.flows.services.catalogue import ray_folder, services
@@ -25,16 +26,7 @@ ONLY_METRICS = ["prefect", "worker", "ray", "dashboard"]
 @pytest.fixture
 def lab(folder, monkeypatch):
     """A folder with ports of its own for all services; what is left at the end is ended."""
-    for name in (
-        "PREFECT_API_URL",
-        "RAY_API_SERVER_ADDRESS",
-        "RAY_ADDRESS",
-        "THALWEG_SERVICES",
-        "THALWEG_HOST",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    for variable, _ in settings.PORTS.values():
-        monkeypatch.setenv(variable, str(free_port()))
+    own_services(monkeypatch)
     yield settings.read()
     run("down")
 
@@ -103,6 +95,7 @@ def test_every_server_that_others_reach_wants_a_token(tmp_path):
     assert made["prefect"].environment["PREFECT_SERVER_API_AUTH_STRING"].startswith("thalweg:")
     assert made["prefect"].environment["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"].endswith("filesystem")
     assert made["ray"].environment["RAY_AUTH_MODE"] == "token"
+    assert made["ray"].environment["RAY_AUTH_TOKEN"] == ""  # not one of the shell's
     assert made["dashboard"].environment["THALWEG_DASHBOARD_TOKEN"]
     assert made["metrics"].environment["THALWEG_METRICS_TOKEN"]
     # a browser elsewhere has no loopback of ours

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -10,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import free_port, free_ports
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PROGRAMS = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
@@ -27,22 +27,11 @@ pytestmark = [
 ]
 
 
-def free_ports(count):
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
-
-
 @pytest.fixture
 def database():
     folder = Path(tempfile.mkdtemp(prefix="thalweg-postgres-"))  # pytest's own are closed to other users
     shutil.chown(folder, "postgres")
-    (port,) = free_ports(1)
+    port = free_port()
 
     def as_postgres(*words):
         subprocess.run(["runuser", "-u", "postgres", "--", *map(str, words)], check=True, capture_output=True)

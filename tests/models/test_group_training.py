@@ -25,7 +25,7 @@ def alone():
     }
 
 
-@pytest.fixture(scope="module", params=[2, 3])
+@pytest.fixture(scope="module", params=[pytest.param(2, marks=pytest.mark.slow), 3])
 def group(request, tmp_path_factory):
     """What each process of a group found."""
     folder = tmp_path_factory.mktemp(f"group{request.param}")

@@ -101,7 +101,7 @@ def test_single_precision_closes_to_1e_5_of_input(name):
 @pytest.mark.parametrize("name", sorted(PROCESSES))
 def test_gradients_agree_with_finite_differences(name):
     process = find_process(name)
-    forcing, parameters = random_case(process, days=12, sites=2, components=1, seed=3)
+    forcing, parameters = random_case(process, days=8, sites=2, components=1, seed=3)
     order = sorted(parameters)
 
     def run(*values):

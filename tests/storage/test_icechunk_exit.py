@@ -44,8 +44,9 @@ open_store(sys.argv[1]).load()
 """
 
 
-def test_threads_that_are_slow_to_return_abort_nothing(source, tmp_path):
+@pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.slow)])
+def test_threads_that_are_slow_to_return_abort_nothing(source, tmp_path, times):
     ingest_all(tmp_path / "a.zarr", source(4))
-    for _ in range(3):
+    for _ in range(times):
         ended = subprocess.run([sys.executable, "-c", SLOW, str(tmp_path / "a.zarr")], check=False)
         assert ended.returncode == 0

@@ -75,7 +75,7 @@ def test_numbers_do_not_depend_on_what_else_is_in_the_block():
     assert pool(block_statistics(turned)).identical(pool(whole))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 2**16),
     cuts=st.lists(st.integers(1, 899), min_size=2, max_size=2, unique=True).map(sorted),

@@ -58,7 +58,13 @@ def test_versions_from_the_command_line(make_dataset, s3, capsys):
     assert open_store(f"{s3}/a", "v1").sizes["site"] == 12
 
 
-def test_what_is_not_there(make_dataset, s3):
+@pytest.fixture
+def hasty(monkeypatch):
+    """Do not wait long for another process that may be making the same store."""
+    monkeypatch.setattr("thalweg.storage.repository.CREATING", 0.5)
+
+
+def test_what_is_not_there(make_dataset, s3, hasty):
     with pytest.raises(InputError, match=f"{s3}/none: no such store"):
         open_store(f"{s3}/none")
     with pytest.raises(InputError, match="no such bucket; make it first"):
@@ -98,7 +104,7 @@ def test_a_lost_answer(make_dataset, faulty_s3, path, before):
         pytest.param("InvalidAccessKeyId", "wrong credentials", marks=pytest.mark.slow),
     ],
 )
-def test_no_permission_is_not_retried(make_dataset, faulty_s3, code, says):
+def test_no_permission_is_not_retried(make_dataset, faulty_s3, hasty, code, says):
     store = f"{faulty_s3.bucket}/a"
     made = write_store(store, make_dataset(), SOURCE)
     faulty_s3.add("chunks", 1000, status=403, code=code)

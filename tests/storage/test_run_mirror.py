@@ -4,13 +4,13 @@ import json
 import os
 import shutil
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from waiting import until
 
 from thalweg.storage import bucket, looks, run_sharing
 from thalweg.storage.errors import InputError, UnavailableError, UnsentError
@@ -197,7 +197,7 @@ def test_work_goes_on_elsewhere_from_the_last_checkpoint(place, machine):
         write_status(run, {"state": "running", "epoch": 3})
         (run / "history.csv").write_text("epoch\n1\n2\n3\n")
         (run / "checkpoint.pt").write_bytes(b"three")
-        wait_for(lambda: f"e/{NAME}/checkpoint.pt" in keys(place))  # before the end
+        until(lambda: f"e/{NAME}/checkpoint.pt" in keys(place))  # before the end
     (run / "checkpoint.pt").write_bytes(b"four")  # was never sent
     machine("two")
     there = run_sharing.opened(place) / "e" / NAME
@@ -210,13 +210,6 @@ def test_work_goes_on_elsewhere_from_the_last_checkpoint(place, machine):
     with run_sharing.worked_on(run):
         assert (run / "checkpoint.pt").read_bytes() == b"five"
         assert not (run / "predictions.zarr" / "zarr.json").exists()
-
-
-def wait_for(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -315,18 +308,18 @@ def test_whose_run_it_is(place, machine, monkeypatch):
     write_status(run, {"state": "running"})
     with run_sharing.worked_on(run):
         (run / "ledger.json").write_text(ledger("first"))
-        wait_for(lambda: f"e/{NAME}/ledger.json" in keys(place))
+        until(lambda: f"e/{NAME}/ledger.json" in keys(place))
         machine("two")
         there = run_sharing.opened(place) / "e" / NAME
         with run_sharing.worked_on(there):
             # the first one has told of itself since this one has looked
             (run / "ledger.json").write_text(json.dumps({"attempts": [{"id": "first", "more": 1}]}))
-            wait_for(lambda: b"more" in mirror(place).bucket.read(f"e/{NAME}/ledger.json")[0])
+            until(lambda: b"more" in mirror(place).bucket.read(f"e/{NAME}/ledger.json")[0])
             (there / "ledger.json").write_text(ledger("first", "second"))
             (there / "checkpoint.pt").write_bytes(b"of the second")
-            wait_for(lambda: f"e/{NAME}/checkpoint.pt" in keys(place))
+            until(lambda: f"e/{NAME}/checkpoint.pt" in keys(place))
             (run / "checkpoint.pt").write_bytes(b"of the first")
-            wait_for(lambda: "second" in (run / "ledger.json").read_text())  # it learns of it
+            until(lambda: "second" in (run / "ledger.json").read_text())  # it learns of it
     found = mirror(place).bucket
     assert found.read(f"e/{NAME}/checkpoint.pt")[0] == b"of the second"
     attempts = json.loads(found.read(f"e/{NAME}/ledger.json")[0])["attempts"]
@@ -401,5 +394,5 @@ def test_tables_of_an_evaluation(place, machine):
     machine("two")
     root = run_sharing.opened(place)
     with run_sharing.following(root, tables, every=0.05):
-        wait_for(lambda: (root / "e" / NAME / "evaluation" / "skill.parquet").exists())
+        until(lambda: (root / "e" / NAME / "evaluation" / "skill.parquet").exists())
     assert not (root / "e" / NAME / "evaluation" / "big.zarr").exists()
