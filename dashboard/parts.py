@@ -44,6 +44,7 @@ def style(look: Look) -> None:
 a:focus-visible, button:focus-visible, [tabindex="0"]:focus-visible {{
   outline: 2px solid {look.states["running"]} !important; outline-offset: 2px; }}
 h2.t-section {{ font-size: 1.1rem; font-weight: 600; margin: 0; padding: .35rem 0 .2rem; }}
+button[data-variant="segmented_control"] {{ min-height: 2.375rem; }}
 button[kind^="primary"]:not(:disabled) p, span[data-tag-index] span {{ color: {look.ground}; }}
 table.t {{ border-collapse: collapse; width: 100%; font-size: .95rem; font-variant-numeric: tabular-nums; }}
 table.t th {{ font-weight: 500; color: {look.muted}; text-align: right; padding: .2rem .55rem .35rem;

@@ -21,7 +21,7 @@ from thalweg.evaluation.signatures import SIGNATURES
 from thalweg.evaluation.tables import site_values
 from thalweg.flows.reporting.strata import strata_means
 
-PLACE = ["latitude", "longitude", "region"]
+PLACE = {"latitude": {"units": "degrees_north"}, "longitude": {"units": "degrees_east"}, "region": {}}
 
 
 def of_scope(scope: Scope, metric: str) -> Numbers:
@@ -103,7 +103,7 @@ def of_experiment(
             for (model, split), own in trained.groupby(["model", "split"], observed=True)
         }
         table = pd.concat(rows, names=["model", "split"]).reset_index()
-        places = trained.groupby("site")[PLACE].first()
+        places = trained.groupby("site")[list(PLACE)].first()
         return _placed(dataset_of(table, ("model", "split", "site"), _about(found)), places)
 
     def lost() -> xr.Dataset:
@@ -176,4 +176,6 @@ def _about(found: Mapping[str, Measure]) -> dict[str, dict[str, str]]:
 def _placed(dataset: xr.Dataset, places: pd.DataFrame) -> xr.Dataset:
     """The same with where each site is."""
     own = places.reindex(dataset["site"].to_numpy())
-    return dataset.assign_coords({name: ("site", own[name].to_numpy()) for name in PLACE})
+    return dataset.assign_coords(
+        {name: ("site", own[name].to_numpy(), about) for name, about in PLACE.items()}
+    )
