@@ -3,6 +3,8 @@
 from textwrap import shorten, wrap
 from typing import Any
 
+import numpy as np
+
 from thalweg.dashboard.look import Look
 
 FONT = '"Source Sans", "Source Sans Pro", "Helvetica Neue", Arial, sans-serif'
@@ -60,6 +62,11 @@ def axis(look: Look) -> dict[str, Any]:
         "ticks": "outside",
         "ticklen": 4,
     }
+
+
+def marker_size(points: int, least: float = 5.0, most: float = 13.0) -> float:
+    """Marker size (pixels): large for tens of points, small for thousands."""
+    return float(np.clip(26.0 / max(points, 1) ** 0.22, least, most))
 
 
 def fade(color: str, opacity: float) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from thalweg.dashboard.figures.frame import marker_size
 from thalweg.dashboard.figures.sketch import Sketch, figure
 from thalweg.dashboard.look import Look, Stroke
 from thalweg.dashboard.measures import Measure
@@ -72,21 +73,19 @@ def on_the_line(
             showlegend=False,
         )
         # the legend tells what the symbols are; colours and filling are those of the models
-        fig.add_scatter(
-            x=[None],
-            y=[None],
-            name=split,
-            mode="markers",
-            marker={"size": 10, "symbol": symbol, "color": look.muted},
-        )
+        _in_legend(fig, split, symbol, look.muted)
     for model in dict.fromkeys(every["model"]):
-        marker = {"size": 10, "symbol": _symbol(_OWN, strokes[model]), "color": strokes[model].color}
-        fig.add_scatter(x=[None], y=[None], name=model, mode="markers", marker=marker)
+        _in_legend(fig, model, _symbol(_OWN, strokes[model]), strokes[model].color)
     fig.update_xaxes(title_text=f"inside ({inside}): median {measure.axis}", range=ends)
     fig.update_yaxes(title_text=f"outside: median {measure.axis}", range=ends)
     legend = {"x": 0.02, "xanchor": "left", "y": 0.98, "yanchor": "top"}
     fig.update_layout(hovermode="closest", legend=legend)
     return fig.done()
+
+
+def _in_legend(fig: Sketch, name: str, symbol: str, color: str) -> None:
+    marker = {"size": 10, "symbol": symbol, "color": color}
+    fig.add_scatter(x=[None], y=[None], name=name, mode="markers", marker=marker)
 
 
 def trend_scatter(
@@ -103,7 +102,7 @@ def trend_scatter(
     reach = 1.06 * max(abs(low), abs(high), 1e-6)
     ends = [-reach, reach]
     _identity(fig, ends, look, "as observed")
-    size = float(np.clip(26.0 / max(sites["site"].nunique(), 1) ** 0.22, 5.0, 10.0))
+    size = marker_size(sites["site"].nunique(), most=10.0)
     for model, own in sites.groupby("model", sort=False):
         clear = own["observed_p"].to_numpy(float) < 0.1
         fig.add_points(

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.figures.frame import fade
+from thalweg.dashboard.figures.frame import fade, marker_size
 from thalweg.dashboard.figures.sketch import figure
 from thalweg.dashboard.look import Look
 from thalweg.dashboard.measures import Measure
@@ -46,7 +45,7 @@ def pair_scatter(
     ends = [low, high]
     _halves(fig, measure, ends, str(first.name), str(second.name), look)
     colors = _REGIONS_DARK if look.dark else _REGIONS
-    size = float(np.clip(30.0 / max(len(table), 1) ** 0.24, 5.0, 11.0))
+    size = marker_size(len(table), most=11.0)
     for number, (region, own) in enumerate(table.groupby("region", sort=True)):
         turn, place = divmod(number, len(colors))
         fig.add_points(

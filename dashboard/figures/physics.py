@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.figures.frame import axis, fade, frame
+from thalweg.dashboard.figures.frame import axis, fade, frame, marker_size
 from thalweg.dashboard.figures.sketch import Sketch, figure, on
 from thalweg.dashboard.figures.water import words
 from thalweg.dashboard.look import Look, Stroke
@@ -30,7 +30,7 @@ def untrained(
     titles = [what[:1].upper() + what[1:] for _, _, what, _ in pairs]
     fig = _side_by_side(titles, look, height)
     points = len(sites) * len(pairs)
-    size = float(np.clip(24.0 / max(len(sites), 1) ** 0.2, 3.5, 7.0))
+    size = marker_size(len(sites), 3.5, 7.0)
     for column, (reference, simulated, _, units) in enumerate(pairs, start=1):
         means = sites.groupby(["model", "site"], sort=False)[[reference, simulated]].mean().dropna()
         unit = "" if units == "1" else f" {units}"

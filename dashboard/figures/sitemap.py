@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from thalweg.dashboard.figures.boundaries import Window, land_within, lines_within
-from thalweg.dashboard.figures.frame import fade
+from thalweg.dashboard.figures.frame import fade, marker_size
 from thalweg.dashboard.figures.sketch import Sketch, figure
 from thalweg.dashboard.look import BELOW_SCALE, DIVERGING_SCALE, SKILL_SCALE, Look
 from thalweg.dashboard.measures import Measure, Scale
@@ -167,11 +167,6 @@ def _missing(fig: Sketch, part: pd.DataFrame, look: Look) -> None:
             unselected={"marker": {"opacity": 1}},
             showlegend=False,
         )
-
-
-def marker_size(sites: int) -> float:
-    """Marker size (pixels): large for tens of sites, small for thousands."""
-    return float(np.clip(26.0 / max(sites, 1) ** 0.22, 5.0, 13.0))
 
 
 def _colors(scale: Scale) -> tuple[str, ...]:

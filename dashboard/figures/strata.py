@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.figures.sketch import figure
+from thalweg.dashboard.figures.sketch import Sketch, figure
 from thalweg.dashboard.look import Look, Stroke
 from thalweg.dashboard.measures import Measure
 
@@ -65,6 +65,16 @@ def strata_dots(
                 f"{measure.suffix}, %{{customdata[1]:,}} sites<extra></extra>"
             ),
         )
+    _name_classes(fig, labels, sites, axis, look)
+    window = measure.window(means["value"].to_numpy(float))
+    fig.update_yaxes(title_text=f"median {measure.axis}", range=_range(means, window))
+    legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"}
+    fig.update_layout(hovermode="closest", legend=legend, margin={"t": 62})
+    return fig.done()
+
+
+def _name_classes(fig: Sketch, labels: list[str], sites: pd.Series, axis: str, look: Look) -> None:
+    """The classes below their dots, with how many sites each has, and lines between them."""
     edge = {"type": "line", "xref": "x", "yref": "y domain", "y0": 0, "y1": 1, "line": {"color": look.faint}}
     fig.update_layout(shapes=[{**edge, "x0": at - 0.5, "x1": at - 0.5} for at in range(1, len(labels))])
     several = sites.nunique() > 1
@@ -80,11 +90,6 @@ def strata_dots(
         range=[-0.6, len(labels) - 0.4],
         showgrid=False,
     )
-    window = measure.window(means["value"].to_numpy(float))
-    fig.update_yaxes(title_text=f"median {measure.axis}", range=_range(means, window))
-    legend = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1.0, "yanchor": "bottom"}
-    fig.update_layout(hovermode="closest", legend=legend, margin={"t": 62})
-    return fig.done()
 
 
 def _minus(label: str) -> str:
