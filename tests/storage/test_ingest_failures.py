@@ -95,7 +95,7 @@ def killed(store, spec, point, little=1e12):
     [
         ("reading", False, 1),
         ("mid-chunk", False, 1),
-        pytest.param("before-commit", False, 1, marks=pytest.mark.slow),  # as in the middle of a chunk
+        ("before-commit", False, 1),
         ("after-commit", False, 0),
         ("before-publication", False, 0),
         ("after-publication", True, 0),
