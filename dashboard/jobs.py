@@ -31,7 +31,8 @@ EXPERIMENT = "experiment.yaml"
 MOST_ALIVE = 4  # jobs of the page that run at once
 LOG_BYTES = 64 * 1024  # of the end of a log that are shown
 THALWEG = [sys.executable, "-m", "thalweg.flows.cli"]
-_HIDDEN = ("THALWEG_DASHBOARD_", "STREAMLIT_")  # variables of the dashboard alone: its token among them
+# variables of the dashboard alone: its token among them, and how its server keeps memory
+_HIDDEN = ("THALWEG_DASHBOARD_", "STREAMLIT_", "MALLOC_", "ARROW_DEFAULT_MEMORY_POOL")
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9_-]+")
 
 Where = Literal["local", "ray", "schedule"]

@@ -4,7 +4,6 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from functools import wraps
-from threading import BoundedSemaphore
 from typing import ParamSpec
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ from thalweg.dashboard import choices
 from thalweg.dashboard.figures import sitemap
 from thalweg.dashboard.figures.frame import CONFIG
 from thalweg.dashboard.look import DARK, LIGHT, Look, Stroke, text
+from thalweg.dashboard.seats import Seats
 from thalweg.dashboard.share import figure_format
 from thalweg.storage.errors import InputError
 
@@ -163,8 +163,7 @@ def empty(heading: str, note: str, command: str | None = None) -> None:
         middle.code(command, language="bash")
 
 
-_seats = BoundedSemaphore(2)  # more would only take turns, each with its tables in memory
-_PATIENCE = 30.0  # s, after which a page no longer waits, as for one that waits for an object store itself
+_seats = Seats(2, patience=30.0)
 
 
 def page(render: Callable[[Look], None]) -> Callable[[], None]:
@@ -174,12 +173,8 @@ def page(render: Callable[[Look], None]) -> Callable[[], None]:
     def drawn() -> None:
         colors = look()
         style(colors)
-        seated = _seats.acquire(timeout=_PATIENCE)
-        try:
+        with _seats.taken():
             guarded(render)(colors)
-        finally:
-            if seated:
-                _seats.release()
 
     return drawn
 

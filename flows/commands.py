@@ -254,7 +254,7 @@ def _say_run(run: Run) -> None:
 
 
 def submit(options: Namespace) -> int:
-    """Submit an experiment to a cluster; 1 when it was waited for and failed."""
+    """Submit an experiment to a cluster; the job's code when it was waited for."""
     from thalweg.flows import job_commands
 
     worker.enter(str(Path.cwd()))

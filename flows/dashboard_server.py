@@ -12,6 +12,8 @@ import sys
 import time
 import tomllib
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -88,29 +90,44 @@ def serve(
     url = f"http://{f'[{near}]' if ':' in near else near}:{port}"
     run_sharing.pull(runs, tables)
     allowed = {SUBMIT: "1" if sharing.submit else "", PUBLIC: "1" if sharing.public else ""}
-    process = subprocess.Popen(
-        _command(port, browser, sharing),
-        env={**MEMORY, **os.environ, "THALWEG_RUNS": str(runs.resolve()), **allowed},
-        stdout=subprocess.DEVNULL,
-    )
-    asked: list[int] = []  # a flag, as Python loses an exception that a handler raises within a callback
-    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
-    try:
-        if _answers(f"{url}/_stcore/health", process, asked):
-            place = run_sharing.named(runs)
-            print(f"dashboard of {place} at {sharing.url or url}  (Ctrl-C stops it)", flush=True)
-        with run_sharing.following(runs, tables, FOLLOW_SECONDS):
-            while process.poll() is None and not asked:
-                time.sleep(0.1)
-        return 0 if asked else process.returncode
-    finally:
-        signal.signal(signal.SIGINT, before)
-        process.terminate()
+    with _signals() as asked:
+        process = subprocess.Popen(
+            _command(port, browser, sharing),
+            env={**MEMORY, **os.environ, "THALWEG_RUNS": str(runs.resolve()), **allowed},
+            stdout=subprocess.DEVNULL,
+        )
         try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            if _answers(f"{url}/_stcore/health", process, asked):
+                place = run_sharing.named(runs)
+                print(f"dashboard of {place} at {sharing.url or url}  (Ctrl-C stops it)", flush=True)
+            with run_sharing.following(runs, tables, FOLLOW_SECONDS):
+                while process.poll() is None and not asked:
+                    time.sleep(0.1)
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+    if signal.SIGTERM in asked:
+        return 128 + signal.SIGTERM
+    return 0 if asked else process.returncode
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Note the signals to stop, until the end of the block: Python loses exceptions within a callback."""
+    asked: list[int] = []
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as in the background of a script
+            before[number] = signal.signal(number, lambda number, _: asked.append(number))
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def is_loopback(host: str) -> bool:

@@ -77,7 +77,7 @@ def jobs(options: Namespace) -> int:
 
 
 def logs(options: Namespace) -> int:
-    """Print what a job has said so far, or all of it as it comes; then 1 when it failed."""
+    """Print what a job has said so far, or all of it as it comes; then with its code."""
     cluster = Jobs(options.address)
     if not options.follow:
         _say(cluster.logs(options.id))

@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from thalweg.dashboard.figures.frame import fade, marker_size
-from thalweg.dashboard.figures.sketch import figure
+from thalweg.dashboard.figures.sketch import Sketch, figure
 from thalweg.dashboard.look import Look
 from thalweg.dashboard.measures import Measure
 
@@ -96,7 +96,7 @@ def outside(first: pd.Series, second: pd.Series, measure: Measure) -> int:
     return int(((table < low) | (table > high)).any(axis=1).sum())
 
 
-def _halves(fig: go.Figure, measure: Measure, ends: list[float], first: str, second: str, look: Look) -> None:
+def _halves(fig: Sketch, measure: Measure, ends: list[float], first: str, second: str, look: Look) -> None:
     """The 1:1 line, and which model is better on either side of it."""
     line = {"color": look.muted, "width": 1}
     fig.add_scatter(x=ends, y=ends, mode="lines", line=line, hoverinfo="skip", showlegend=False)

@@ -149,7 +149,7 @@ def over_time(values: pd.Series) -> dict[str, Any]:
     time: dict[str, Any] = {"x": values.index}
     if isinstance(values.index, pd.DatetimeIndex) and len(values) > 1:
         steps = values.index[1:] - values.index[:-1]
-        if (steps == steps[0]).all():
+        if steps[0] and (steps == steps[0]).all():
             time = {"x0": values.index[0], "dx": steps[0] / pd.Timedelta(milliseconds=1)}
     # seven digits: more than is drawn or told
     return {**time, "y": values.to_numpy(np.float32)}

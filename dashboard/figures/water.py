@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from thalweg.dashboard.figures.frame import fade
 from thalweg.dashboard.figures.regimes import MONTHS
-from thalweg.dashboard.figures.sketch import figure
+from thalweg.dashboard.figures.sketch import Sketch, figure
 from thalweg.dashboard.look import Look
 
 CHANGE = "change of storage"
@@ -131,7 +131,7 @@ def outflows(table: pd.DataFrame, look: Look, height: int) -> go.Figure:
     return _stacked(table, figure(look, height, "What leaves"), "flux (mm/day)", "%{y:.2f} mm/day")
 
 
-def _stacked(table: pd.DataFrame, fig: go.Figure, axis: str, told: str) -> go.Figure:
+def _stacked(table: pd.DataFrame, fig: Sketch, axis: str, told: str) -> go.Figure:
     """Adds the columns of a table one upon the other; `told` is what the pointer shows of each."""
     colors = flux_colors(list(table.columns))
     for name in table.columns:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Hashable
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ import streamlit as st
 
 from thalweg.dashboard import choices, data, data_contents, parts, stores
 from thalweg.dashboard.look import Look, count, text
-from thalweg.dashboard.share import Numbers, share
+from thalweg.dashboard.share import Numbers, dataset_of, share
 from thalweg.storage.errors import InputError, UnavailableError
 
 SEVERITIES = ("error", "warning", "info")
@@ -64,6 +65,7 @@ def page(look: Look) -> None:
     elif view == "quality":
         kept_out(stores.kept_out(store, picked))
         findings(report, f"{store}/{picked}", look)
+        numbers = {"What the checks found": partial(dataset_of, report)} if len(report) else {}
     else:
         version_list(log, Counter(run.snapshot for run in known[store]), picked)
         data_contents.differences(store, log, names, picked)

@@ -87,8 +87,11 @@ def page(look: Look) -> None:
 
     def numbers() -> Numbers:
         # read again when it is asked for: a session that holds its page must not hold what was read for it
+        table = _trained(own)[0]
+        if table.empty:
+            return {}
         others = {"Floods": ("events", scores.reset_index()), "Trends by site": ("trends", trends_of(own))}
-        return taken.of_experiment(_trained(own)[0], found, metric, gaps, others)
+        return taken.of_experiment(table, measures(table.columns), metric, gaps, others)
 
     with third:
         share(numbers)

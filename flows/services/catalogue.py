@@ -173,7 +173,7 @@ def _ray(settings: Settings, tokens: Mapping[str, str]) -> Service:
     """Give Ray's head. Its sockets need a short path; its own processes keep their mark with SPT_NOENV."""
     folder = ray_folder(settings.home)
     command = [
-        *(sys.executable, "-m", RAY_MODULE, "start", "--head", "--block", "--disable-usage-stats"),
+        *(sys.executable, "-P", "-m", RAY_MODULE, "start", "--head", "--block", "--disable-usage-stats"),
         *("--port", str(settings.ports["ray"]), "--temp-dir", str(folder / "r")),
         *("--include-dashboard", "true", "--dashboard-host", settings.host),
         *("--dashboard-port", str(settings.ports["ray-dashboard"]), "--dashboard-agent-listen-port", "0"),

@@ -45,7 +45,8 @@ def deploy(kind: str, options: Namespace, timing: Schedule | None) -> dict[str, 
     if bad := sorted(set(pool) & set("/%&<>")):
         raise InputError(f"--work-pool {pool}: a name has no {' '.join(bad)} in it")
     made = asyncio.run(_deploy(name, pool, parameters(kind, options), timing))
-    _delete(options.spec, (kind,), keep=name)  # of when the file had another name in it
+    # of when the file had another name in it; one with a run under way is paused, and goes the next time
+    _delete(options.spec, (kind,), keep=name, wait=False)
     return made
 
 
@@ -124,8 +125,13 @@ def remove(spec: Path, kinds: Sequence[str]) -> list[str]:
     return removed
 
 
-def _delete(spec: Path, kinds: Sequence[str], keep: str = "") -> list[str]:
-    """Delete the deployments of a file but one, whatever its content was when they were made."""
+def _delete(spec: Path, kinds: Sequence[str], *, keep: str = "", wait: bool = True) -> list[str]:
+    """Delete the deployments of a file but one, whatever its content was when they were made.
+
+    Parameters
+    ----------
+    wait : for runs that are under way; else their deployments are only paused.
+    """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import DeploymentFilter, FlowFilter
 
@@ -138,14 +144,14 @@ def _delete(spec: Path, kinds: Sequence[str], keep: str = "") -> list[str]:
             ours = each.name.endswith(ending) and each.name.partition("-")[0] in kinds
             if ours and each.name != keep:
                 client.pause_deployment(each.id)
-                _let_end(client, each.id, f"{FLOW}/{each.name}")
-                client.delete_deployment(each.id)
-                removed.append(f"{FLOW}/{each.name}")
+                if _ended(client, each.id, f"{FLOW}/{each.name}", wait):
+                    client.delete_deployment(each.id)
+                    removed.append(f"{FLOW}/{each.name}")
     return removed
 
 
-def _let_end(client: SyncPrefectClient, deployment: UUID, name: str) -> None:
-    """Wait for runs that are under way: Prefect can note no end of one whose deployment is gone."""
+def _ended(client: SyncPrefectClient, deployment: UUID, name: str, wait: bool) -> bool:
+    """Tell whether no run is under way: Prefect can note no end of one whose deployment is gone."""
     from prefect.client.schemas.filters import FlowRunFilter
 
     from thalweg.flows.scheduled import forget_missed
@@ -157,8 +163,8 @@ def _let_end(client: SyncPrefectClient, deployment: UUID, name: str) -> None:
     while True:
         forget_missed(str(deployment))
         runs = client.read_flow_runs(flow_run_filter=under_way, limit=1)
-        if not runs:
-            return
+        if not runs or not wait:
+            return not runs
         if not told:
             print(
                 f"{name}: nothing more is planned; waiting for {runs[0].name} ({runs[0].id}) to end "

@@ -82,7 +82,7 @@ def test_every_page(theme: str, address: str, browser: "playwright.Browser", ser
         share = page.get_by_role("button", name="Share")
         if share.count():
             share.click()
-            page.get_by_text("CSV").first.wait_for()
+            page.get_by_test_id("stPopoverBody").get_by_text("The address of this page").wait_for()
             if told := wrong():
                 found[f"{name}, sharing"] = told
         assert page.locator("h1").count() == 1, name

@@ -11,7 +11,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from thalweg.dashboard import contents, stores, taken
+from thalweg.dashboard import contents, share, stores, taken
 from thalweg.dashboard.attributes import Names
 from thalweg.storage import versions
 from thalweg.storage.repository import Repository
@@ -88,6 +88,19 @@ def test_findings_are_narrowed_down(runs: Path, open_page: Open) -> None:
     assert set(page.dataframe[0].value["check"]) == {"negative", "water_balance"}
     page.selectbox(key="choice:of-check").set_value("flat").run()
     assert "0 findings of 10" in said(stands(page))
+
+
+def test_what_the_checks_found_can_be_taken_along(runs: Path, open_page: Open) -> None:
+    page = open_page("data", view="quality")
+    page.session_state[share.KEY] = True
+    page.run()
+    assert any("What the checks found" in part.value for part in stands(page).markdown)
+    report = stores.report.__wrapped__  # of a page alone
+    made = share.dataset_of(report(page.query_params["store"], page.query_params["version"]))
+    assert (
+        share.csv(made).decode().splitlines()[0] == "row,severity,check,site,variable,first_day,count,message"
+    )
+    assert share.netcdf(made)
 
 
 def test_an_earlier_version_is_told_as_it_was(runs: Path, open_page: Open) -> None:

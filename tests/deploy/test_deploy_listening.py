@@ -99,7 +99,7 @@ def test_a_head_starts_as_kuberay_says_but_for_the_client(container, tmp_path):
         check=True,
     )
     wanted = ["start", "--head", "--block", "--num-cpus=0", f"--resources={resources}"]
-    assert done.stdout.splitlines() == ["-m", RAY_MODULE, *wanted]
+    assert done.stdout.splitlines() == ["-P", "-m", RAY_MODULE, *wanted]
 
 
 def test_kuberay_leaves_the_command_of_heads_as_it_is():

@@ -48,7 +48,7 @@ def commands():
     assert dockerfile is not None
     found.append(("image", json.loads(dockerfile[1])))
     found = [
-        (place, ["ray", *words[3:]] if words[:3] == ["python", "-m", RAY_MODULE] else words)
+        (place, ["ray", *words[4:]] if words[:4] == ["python", "-P", "-m", RAY_MODULE] else words)
         for place, words in found
     ]
     return [(place, words) for place, words in found if words[0] in ("thalweg", "prefect", "ray")]

@@ -69,12 +69,12 @@ def test_a_job_from_submission_to_results(environment, folder, content, write, t
         long = ["submit", "experiment.yaml", "--set", "training.epochs=9999", "--set", "name=long"]
         name = thalweg(*long).stdout.strip()
         status = Path("runs/long/lstm--temporal--0--s1/status.json")
-        until(lambda: status.exists() and json.loads(status.read_text()).get("epoch"))
+        until(lambda: status.exists() and json.loads(status.read_text()).get("epoch"), seconds=300)
         again = thalweg(*long)
         assert again.stdout.strip() == name
         assert "runs there already" in again.stderr
         thalweg("cancel", name[:8])
-        until(lambda: json.loads(thalweg("jobs", "--json").stdout)[0]["state"] == "stopped")
+        until(lambda: json.loads(thalweg("jobs", "--json").stdout)[0]["state"] == "stopped", seconds=300)
         found = json.loads(status.read_text())
         assert (found["state"], found["epoch"] > 0) == ("stopped", True)
         third = thalweg(*long).stdout.strip()
@@ -111,7 +111,9 @@ def test_who_waits_goes_on_on_a_cluster_that_was_started_anew(
         )  # fmt: skip
         run = Path("runs/small/lstm--temporal--0--s1")
         status = run / "status.json"
-        until(lambda: status.exists() and (json.loads(status.read_text()).get("epoch") or 0) > 20)
+        until(
+            lambda: status.exists() and (json.loads(status.read_text()).get("epoch") or 0) > 20, seconds=300
+        )
     time.sleep(1)
     reached = json.loads(status.read_text())["epoch"]
     with Host(logs / "second", **options) as host:
