@@ -15,13 +15,14 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
-from soaking.lab import Lab, SecondNode, wait_until
+from soaking.lab import CommandError, Lab, SecondNode, wait_until
 from soaking.source import SITES, Source
 from soaking.watch import Watcher
 
 from thalweg.flows.services.processes import Process, family, marked
 
 LOOK_SECONDS = 1.0
+_ATTEMPTS = 4
 NODE_SECONDS = 30.0
 BLOCK = bytes(2**16)
 
@@ -201,8 +202,17 @@ class Faults:
         return f"ingest says {last_line(said)!r}"
 
     def _ingest_fails(self) -> str:
-        self.source.advance()
-        said = self.lab.thalweg("ingest", "ingest.yaml", codes=(1, 2), connected=True)
+        """Ingest onto the full disk; a scheduled one that ends just then leaves room, which is filled too."""
+        for attempt in range(_ATTEMPTS):
+            self.source.advance()
+            try:
+                said = self.lab.thalweg("ingest", "ingest.yaml", codes=(1, 2), connected=True)
+            except CommandError:
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+                self._fill()
+                continue
+            break
         self.watcher.look()
         return f"ingest says {last_line(said)!r}"
 
@@ -212,7 +222,7 @@ class Faults:
 
     def _fill(self) -> str:
         written = 0
-        with self._filler.open("wb", buffering=0) as stream:
+        with self._filler.open("ab", buffering=0) as stream:
             try:
                 while True:
                     written += stream.write(BLOCK)
