@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from thalweg.flows.data_parser import add_actions
 from thalweg.flows.job_parser import add_job_commands
-from thalweg.flows.services.parser import add_service_commands
+from thalweg.flows.services.parser import add_service_commands, port
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -217,7 +217,7 @@ def parser() -> argparse.ArgumentParser:
 
     added = command("dashboard", "open the web page on this machine")
     _add_runs(added)
-    added.add_argument("--port", type=int, help="(default: 8501, or the next one that is free)")
+    added.add_argument("--port", type=port, help="(default: 8501, or the next one that is free)")
     added.add_argument("--no-browser", action="store_true", help="only print the address")
     added.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS", help="to listen at (default: this machine alone)"

@@ -64,7 +64,7 @@ def add_service_commands(command: Command, add_json: Add, add_runs: Add) -> None
 
     added = command("metrics", "serve how runs, stores and services do, for Prometheus")
     added.add_argument("--host", default=LOOPBACK, help=f"address to listen on (default: {LOOPBACK})")
-    added.add_argument("--port", type=int, default=PORTS["metrics"][1], help="(default: %(default)s)")
+    added.add_argument("--port", type=port, default=PORTS["metrics"][1], help="(default: %(default)s)")
     added.add_argument("--once", action="store_true", help="print them and end")
     added.add_argument(
         "--keep", action="store_true", help="start flow runs again that were killed; on one machine alone"
@@ -73,3 +73,10 @@ def add_service_commands(command: Command, add_json: Add, add_runs: Add) -> None
 
     added = command("doctor", "check the installation, this machine and what it reaches, and say what to do")
     add_json(added)
+
+
+def port(text: str) -> int:
+    """Read the number of a port."""
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r}: is no port; take one from 1 to 65535")
+    return int(text)

@@ -200,3 +200,11 @@ def test_a_process_of_the_working_directory(content, write, folder, capsys, monk
 def test_errors_are_input_errors_or_failures():
     assert cli.tell(InputError("a: b"), None) == cli.BAD_INPUT
     assert cli.tell(ValueError("a"), None) == cli.FAILED
+
+
+@pytest.mark.parametrize("command", ["dashboard", "metrics"])
+@pytest.mark.parametrize("port", ["0", "65536", "http"])
+def test_a_port_that_is_none(command, port, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([command, "--port", port])
+    assert f"argument --port: '{port}': is no port; take one from 1 to 65535" in capsys.readouterr().err
