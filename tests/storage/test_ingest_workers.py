@@ -6,11 +6,18 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from thalweg.storage.errors import InputError
 from thalweg.storage.ingest.workers import Here, Processes, WorkerDiedError
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """Lets the processes import this module, whose functions they call."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
 
 
 def test_calls_are_answered_in_other_processes():
