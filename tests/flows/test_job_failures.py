@@ -2,14 +2,13 @@
 
 import json
 import os
-import shutil
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import xarray as xr
+from copied_files import cut_until_it_failed, write_rivers
 
 from thalweg.flows import submitted
 from thalweg.flows.job_details import LATER
@@ -23,7 +22,6 @@ HERE = Path(__file__).parent
 sys.path.append(str(HERE))
 from cluster_host import Host  # noqa: E402
 
-SAMPLE = HERE.parents[1] / "examples" / "caravan_sample"
 JOB = "rivers-0123456789-1"
 AWAY = "s3://lab: does not answer"
 
@@ -31,15 +29,9 @@ AWAY = "s3://lab: does not answer"
 @pytest.fixture
 def rivers(write, folder):
     """An experiment on two rivers; gives its file and the table of one of them, which is whole."""
-    shutil.copytree(SAMPLE / "attributes", folder / "sample" / "attributes")
-    tables = folder / "sample/timeseries/csv/camels"
-    tables.mkdir(parents=True)
-    for each in sorted(SAMPLE.rglob("*.nc"))[:2]:
-        with xr.open_dataset(each, engine="h5netcdf") as series:
-            series.to_dataframe().to_csv(tables / f"{each.stem}.csv")
-            first = str(series.date.values[0])[:4]
-    sites = [each.stem for each in sorted(tables.iterdir())]
-    year = int(first) + 1
+    tables = write_rivers(folder)
+    sites = [each.stem for each in tables]
+    year = int(tables[-1].read_text().splitlines()[1][:4]) + 1
     experiment = {
         "name": "rivers",
         "data": {"store": "a.zarr", "source": {"kind": "caravan", "path": "sample", "sites": sites}},
@@ -52,7 +44,7 @@ def rivers(write, folder):
         ],
         "models": {"climatology": {"kind": "climatology"}},
     }
-    return write(experiment, "rivers.yaml"), next(tables.iterdir())
+    return write(experiment, "rivers.yaml"), tables[0]
 
 
 def told(capsys):
@@ -120,17 +112,7 @@ def test_a_job_whose_files_were_being_copied_is_submitted_again(
     from prefect import flow
 
     spec, file = rivers
-    whole = file.read_bytes()
-    file.write_bytes(whole[:-7])
-    passes, failed = retrying.passes, []
-
-    def copied_meanwhile(task, run, state):
-        failed.append(str(state.data))
-        file.write_bytes(whole)
-        return passes(task, run, state)
-
-    monkeypatch.setattr(retrying, "passes", copied_meanwhile)
-    monkeypatch.setattr(retrying, "RETRY_SECONDS", (0.1,))
+    failed = cut_until_it_failed(file, monkeypatch)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     # one node: two on one machine would unpack the job's code into one folder, one over the other
     head = {"num_cpus": 2, "include_dashboard": True, "dashboard_port": 0}

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import time
 from argparse import Namespace
 from contextvars import copy_context
@@ -14,7 +13,7 @@ from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
-import xarray as xr
+from copied_files import cut_until_it_failed, write_rivers
 
 from thalweg.flows.prefect_settings import prefect_settings
 from thalweg.flows.services import deploying, schedule_command
@@ -22,7 +21,6 @@ from thalweg.storage.errors import InputError, UnavailableError
 from thalweg.storage.sources import SourceChanged
 
 SOURCE = {"kind": "thalweg.flows.twin:twin", "sites": 4, "regions": 2, "years": 3}
-SAMPLE = Path(__file__).parents[2] / "examples" / "caravan_sample"
 
 
 @pytest.mark.parametrize(
@@ -50,28 +48,13 @@ def test_an_ingest_whose_files_were_being_copied_is_tried_again(write, folder, p
     monkeypatch.setenv("PREFECT_API_URL", prefect_server.url)
     from prefect import flow
 
-    from thalweg.flows.services import retrying, updating
+    from thalweg.flows.services import updating
 
-    shutil.copytree(SAMPLE / "attributes", folder / "sample" / "attributes")
-    tables = folder / "sample/timeseries/csv/camels"
-    tables.mkdir(parents=True)
-    for each in sorted(SAMPLE.rglob("*.nc"))[:2]:
-        with xr.open_dataset(each, engine="h5netcdf") as series:
-            series.to_dataframe().to_csv(tables / f"{each.stem}.csv")
-    source = {"kind": "caravan", "path": "sample", "sites": [each.stem for each in tables.iterdir()]}
+    tables = write_rivers(folder)
+    source = {"kind": "caravan", "path": "sample", "sites": [each.stem for each in tables]}
     spec = write({"store": "a.zarr", "source": source}, "rivers.yaml")
-    file = next(tables.iterdir())
-    whole = file.read_bytes()
-    file.write_bytes(whole[:-7])
-    passes, failed = retrying.passes, []
-
-    def copied_meanwhile(task, run, state):
-        failed.append(str(state.data))
-        file.write_bytes(whole)
-        return passes(task, run, state)
-
-    monkeypatch.setattr(retrying, "passes", copied_meanwhile)
-    monkeypatch.setattr(retrying, "RETRY_SECONDS", (0.1,))
+    file = tables[0]
+    failed = cut_until_it_failed(file, monkeypatch)
 
     @flow
     def night():
