@@ -15,7 +15,6 @@ from thalweg.dashboard.share import Numbers
 from thalweg.storage.difference import Difference
 
 _MAP = 430  # height (px)
-_LINE = 30  # height of a table's row (px)
 _FEWEST = 8  # attributes that are shown without scrolling, whatever the series
 _NAMED = 8  # sites that are named one by one
 _KINDS = {"share": "days with a value", "mean": "mean"}
@@ -45,13 +44,10 @@ def _facts(known: pd.DataFrame, site: str, variables: int) -> None:
         return
     parts.section(f"Attributes of {site}")
     column = st.column_config
-    most = max(_FEWEST * _LINE, ROW * variables - _MAP - 140)
-    st.dataframe(
+    most = max(_FEWEST * parts.TABLE_ROW, ROW * variables - _MAP - 140)
+    parts.rows(
         known,
-        hide_index=True,
-        height=min(_LINE * (len(known) + 1) + 3, most),
-        row_height=_LINE,
-        placeholder="",
+        most=most,
         column_config={
             "attribute": column.TextColumn("attribute", width=285),
             "value": column.TextColumn("value", width=105),
@@ -133,11 +129,9 @@ def differences(store: str, log: pd.DataFrame, names: Mapping[str, str], picked:
     table = contents.revised(found)
     if len(table):
         column = st.column_config
-        st.dataframe(
+        parts.rows(
             table,
-            hide_index=True,
-            height=min(35 * (len(table) + 1) + 3, 320),
-            row_height=35,
+            most=320,
             column_config={
                 "site": column.TextColumn("site", width=170),
                 "years": column.TextColumn("years in which values differ", width="large"),

@@ -9,7 +9,6 @@ from thalweg.dashboard.look import Look, duration, text
 
 _STATES = {"lost": "unknown"}
 _SHOWN = 50
-_ROW = 35
 
 
 def draw(look: Look, allowed: Access) -> None:
@@ -38,14 +37,12 @@ def _list(look: Look, allowed: Access) -> None:
         }
     )
     column = st.column_config
-    picked = st.dataframe(
+    picked = parts.rows(
         table.style.map(lambda state: f"color: {_color(str(state), look)}", subset=["state"]),
-        hide_index=True,
         key="jobs",
         on_select="rerun",
         selection_mode="single-row",
-        height=min(_ROW * (len(table) + 1) + 3, 250),
-        row_height=_ROW,
+        most=250,
         column_config={
             "state": column.TextColumn("state", width=80),
             "experiment": column.TextColumn("experiment", width=170),

@@ -4,10 +4,12 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import ParamSpec
+from typing import Any, ParamSpec
 from urllib.parse import quote
 
+import pandas as pd
 import streamlit as st
+from pandas.io.formats.style import Styler
 
 from thalweg.dashboard import choices
 from thalweg.dashboard.figures import sitemap
@@ -19,6 +21,8 @@ from thalweg.storage.errors import InputError
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
+TABLE_ROW = 35
+"""Height of a table's row (px)."""
 
 _RIVER = "data:image/svg+xml," + quote(
     '<svg xmlns="http://www.w3.org/2000/svg" width="72" height="40" fill="none" stroke="#7d8892">'
@@ -121,6 +125,12 @@ def click(figure: object, key: str) -> str | None:
     anew = site != st.session_state.get(last)  # another site may have been chosen from a list since
     st.session_state[last] = site
     return site if anew else None
+
+
+def rows(table: pd.DataFrame | Styler, *, most: int, **more: Any) -> Any:
+    """A table to look through and sort, no higher than `most` pixels; a missing value is an empty cell."""
+    height = min(TABLE_ROW * (len(table.index) + 1) + 3, most)
+    return st.dataframe(table, hide_index=True, height=height, row_height=TABLE_ROW, placeholder="", **more)
 
 
 def notices(problems: Sequence[str], label: str = "could not be read") -> None:

@@ -43,15 +43,12 @@ def draw(runs: Sequence[Card], shown: Mapping[str, Measure], lines: Mapping[str,
     column = st.column_config
     wide, narrow = st.columns([3, 1], gap="medium")
     with wide:
-        picked = st.dataframe(
+        picked = parts.rows(
             styled,
-            hide_index=True,
             key=f"runs-{runs[0].experiment}",
             on_select="rerun",
             selection_mode="single-row",
-            height=min(34 * (len(runs) + 1) + 3, 430),
-            row_height=34,
-            placeholder="",
+            most=430,
             column_config={
                 "progress": column.ProgressColumn(
                     "progress", min_value=0, max_value=100, format="%.0f %%", width=125

@@ -18,7 +18,7 @@ _VIEWS = {"contents": "What is in it", "quality": "What the checks found", "vers
 ALL = "all"
 _SHORT = 12  # characters of a snapshot that are shown
 _TOLD = 5  # sites in quarantine that are told one by one
-_ROW, _MOST = 35, 460  # height of a table's row, and of the table (px)
+_MOST = 460  # height of a table (px)
 
 
 @parts.page
@@ -103,15 +103,12 @@ def findings(report: pd.DataFrame, key: str, look: Look) -> None:
     colors = {"error": look.states["failed"], "warning": look.states["stopped"], "info": look.muted}
     column = st.column_config
     days = chosen["first_day"].dt.strftime("%Y-%m-%d").fillna("")
-    st.dataframe(
+    parts.rows(
         chosen.assign(first_day=days).style.map(
             lambda name: f"color: {colors.get(name, look.muted)}", subset=["severity"]
         ),
-        hide_index=True,
         key=f"findings-{key}",
-        height=min(_ROW * (len(chosen) + 1) + 3, _MOST),
-        row_height=_ROW,
-        placeholder="",
+        most=_MOST,
         column_config={
             "severity": column.TextColumn("severity", width=75),
             "check": column.TextColumn("check", width=115),
@@ -157,12 +154,9 @@ def version_list(log: pd.DataFrame, runs: Counter[str], picked: str) -> None:
             ("runs", "Runs made from this version"),
         )
     }
-    st.dataframe(
+    parts.rows(
         table,
-        hide_index=True,
-        height=min(_ROW * (len(table) + 1) + 3, _MOST),
-        row_height=_ROW,
-        placeholder="",
+        most=_MOST,
         column_config={
             "": column.TextColumn("●", width=30, help="The version above"),
             "snapshot": column.TextColumn("snapshot", width=125),

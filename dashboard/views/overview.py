@@ -13,7 +13,7 @@ from thalweg.dashboard.measures import Measure, measures
 
 METRIC = "nse"
 _SPLITS = 4  # that have a column of their own
-_ROW, _MOST = 35, 400  # height of a table's row, and of the table (px)
+_MOST = 400  # height of a table (px)
 
 
 @parts.page
@@ -113,15 +113,12 @@ def table(found: Sequence[Summary], medians: Mapping[str, pd.DataFrame], measure
     )
     column = st.column_config
     told = f"Best trained model, by the median {measure.short} over test sites"
-    picked = st.dataframe(
+    picked = parts.rows(
         shown.style.map(lambda state: f"color: {look.states.get(state, look.muted)}", subset=["state"]),
-        hide_index=True,
         key="experiments",
         on_select="rerun",
         selection_mode="single-row",
-        height=min(_ROW * (len(shown) + 1) + 3, _MOST),
-        row_height=_ROW,
-        placeholder="",
+        most=_MOST,
         column_config={
             "": column.TextColumn("●", width=30, help="The experiment below"),
             "state": column.TextColumn("state", width=72),
