@@ -6,7 +6,8 @@ Each page is a script of the folder `views`; THALWEG_RUNS names the folder of ru
 
 import streamlit as st
 
-from thalweg.dashboard import access, address, login, parts
+from thalweg.dashboard import address, parts
+from thalweg.dashboard.entry import access, login
 from thalweg.dashboard.logo import icon, logo
 
 # the pages in their order: script in `views`, title, icon

@@ -16,7 +16,7 @@ from thalweg.dashboard.figures import sitemap
 from thalweg.dashboard.figures.frame import CONFIG
 from thalweg.dashboard.look import DARK, LIGHT, Look, Stroke, text
 from thalweg.dashboard.seats import Seats
-from thalweg.dashboard.share import figure_format
+from thalweg.dashboard.sharing.share import figure_format
 from thalweg.storage.errors import InputError
 
 log = logging.getLogger(__name__)

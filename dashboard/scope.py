@@ -10,9 +10,10 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from thalweg.dashboard import choices, data, parts
-from thalweg.dashboard.data import Card, Stamp
+from thalweg.dashboard import choices, parts
 from thalweg.dashboard.measures import Measure, measures
+from thalweg.dashboard.reading import cards, skill
+from thalweg.dashboard.reading.cards import Card, Stamp
 
 _SITE = ["latitude", "longitude", "region"]
 
@@ -57,12 +58,12 @@ class Scope:
 
     def medians(self) -> pd.DataFrame:
         """Median of every metric: index model, one column a metric."""
-        table = data.model_medians(self._sources())
+        table = skill.model_medians(self._sources())
         return table[table["split"] == self.split].set_index("model").reindex(self.models)
 
     def intervals(self, metric: str) -> pd.DataFrame:
         """Median of a metric with its interval: index model, columns of `summarize`."""
-        table = data.summary(self._sources(), metric)
+        table = skill.summary(self._sources(), metric)
         return table[table["split"] == self.split].set_index("model").reindex(self.models)
 
     def _sources(self) -> tuple[tuple[str, Stamp], ...]:
@@ -112,7 +113,7 @@ def choose_experiment(runs: Sequence[Card], place: DeltaGenerator) -> list[Card]
     if not runs:
         parts.empty(
             "Nothing to compare yet",
-            f"No runs were found in {data.root().resolve()}. Start an experiment, then come back.",
+            f"No runs were found in {cards.root().resolve()}. Start an experiment, then come back.",
             "thalweg run examples/sample.yaml",
         )
         return None
@@ -140,10 +141,10 @@ def load_scope(experiment: str, split: str, runs: Sequence[Card]) -> Scope | Non
     return None
 
 
-@st.cache_resource(max_entries=data.TABLES, show_spinner=False)
+@st.cache_resource(max_entries=skill.TABLES, show_spinner=False)
 def _load(key: int, _experiment: str, _split: str, _runs: tuple[Card, ...]) -> Scope | list[str]:
     """One scope for all sessions; what could not be read where there are no metrics."""
-    table, problems = data.metrics(_runs)
+    table, problems = skill.metrics(_runs)
     found = measures(table.columns)
     if table.empty or not found:
         return problems

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from thalweg.dashboard.data import Card
 from thalweg.dashboard.look import Look, Stroke, number, text
 from thalweg.dashboard.measures import Measure
 from thalweg.dashboard.parts import named, swatch
+from thalweg.dashboard.reading.cards import Card
 
 _GLYPHS = {"failed": "×", "stopped": "–", "unknown": "?"}
 _BASEFLOW = "Correlation over sites of the simulated baseflow index with the one filtered from observations"

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.contents import gaps
 from thalweg.dashboard.figures.frame import fade
 from thalweg.dashboard.figures.sketch import on, over_time, panels
 from thalweg.dashboard.figures.water import words
 from thalweg.dashboard.look import Look, units_text
+from thalweg.dashboard.reading.contents import gaps
 
 ROW = 118  # height of a variable (px)
 _GAPS = 60  # longest gaps of a variable that are marked

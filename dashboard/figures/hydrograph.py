@@ -10,7 +10,7 @@ from thalweg.dashboard.figures.frame import axis, fade
 from thalweg.dashboard.figures.regimes import LEAST_LOG_FLOW, UNITS, decades
 from thalweg.dashboard.figures.sketch import Sketch, on, over_time, panels
 from thalweg.dashboard.look import Look, Stroke, units_text
-from thalweg.dashboard.weather import Weather
+from thalweg.dashboard.reading.weather import Weather
 
 _LONG_RECORD = 1200
 

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from thalweg.dashboard.attributes import Attribute
 from thalweg.dashboard.figures.frame import channels, fade, marker_size, readable_on, two_lines
 from thalweg.dashboard.figures.sitemap import ground
 from thalweg.dashboard.figures.sketch import figure
 from thalweg.dashboard.figures.water import words
 from thalweg.dashboard.look import DIVERGING_SCALE, SKILL_SCALE, Look
+from thalweg.dashboard.reading.attributes import Attribute
 
 MOST_ATTRIBUTES = 14
 _LINE = 26  # letters of a name

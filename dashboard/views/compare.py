@@ -6,15 +6,16 @@ import pandas as pd
 import streamlit as st
 import xarray as xr
 
-from thalweg.dashboard import choices, comparing, data, parts, tables
-from thalweg.dashboard.data import Card
+from thalweg.dashboard import choices, parts, tables
 from thalweg.dashboard.figures.cdf import distribution
 from thalweg.dashboard.figures.hydrograph import hydrograph
 from thalweg.dashboard.figures.sitemap import skill_map
 from thalweg.dashboard.look import Look, Stroke, count, strokes, text
 from thalweg.dashboard.measures import Measure, measures
-from thalweg.dashboard.share import share
-from thalweg.dashboard.views.periods import chosen_period
+from thalweg.dashboard.reading import cards, comparing, predictions, skill
+from thalweg.dashboard.reading.cards import Card
+from thalweg.dashboard.sections.periods import chosen_period
+from thalweg.dashboard.sharing.share import share
 
 _HEIGHT = 380
 _COLUMNS = 9  # metrics in the table
@@ -24,11 +25,11 @@ _MOST = 8  # runs that can still be told apart in one figure
 @parts.page
 def page(look: Look) -> None:
     """Draws the page."""
-    runs = data.cards()
+    runs = cards.read()
     if not runs:
         parts.empty(
             "Nothing to compare yet",
-            f"No runs were found in {data.root().resolve()}. Start an experiment, then come back.",
+            f"No runs were found in {cards.root().resolve()}. Start an experiment, then come back.",
             "thalweg run examples/sample.yaml",
         )
         return
@@ -46,10 +47,10 @@ def page(look: Look) -> None:
             "Pick two runs", "Two or more runs are put side by side: their settings, scores and flow."
         )
         return
-    table, problems = data.metrics(picked)
+    table, problems = skill.metrics(picked)
     found = measures(table.columns)
     with_scores = [run for run in picked if len(table) and run.id in set(table["run"])]
-    lines = comparing.strokes_of(picked, strokes(*data.model_names(runs), look))
+    lines = comparing.strokes_of(picked, strokes(*cards.model_names(runs), look))
     scores = comparing.shared(table, with_scores, found) if len(with_scores) > 1 else pd.DataFrame()
     with narrow:
         metric = choices.select(
@@ -169,7 +170,7 @@ def _flow(
         site = choices.select(
             "site", "Site", list(scores.index), help="Type to search, or click it on the map."
         )
-    flow, problems = data.flows({named[run.id]: run for run in runs}, site)
+    flow, problems = predictions.flows({named[run.id]: run for run in runs}, site)
     if flow.empty:
         parts.notices(problems)
         return {}

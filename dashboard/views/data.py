@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from thalweg.dashboard import choices, data, data_contents, parts, stores
+from thalweg.dashboard import choices, parts
 from thalweg.dashboard.look import Look, count, text
-from thalweg.dashboard.share import Numbers, dataset_of, share
+from thalweg.dashboard.reading import cards, stores
+from thalweg.dashboard.sections import data_contents
+from thalweg.dashboard.sharing.share import Numbers, dataset_of, share
 from thalweg.storage.errors import InputError, UnavailableError
 
 SEVERITIES = ("error", "warning", "info")
@@ -24,11 +26,11 @@ _MOST = 460  # height of a table (px)
 @parts.page
 def page(look: Look) -> None:
     """Draws the page."""
-    known = stores.stores(data.cards())
+    known = stores.stores(cards.read())
     if not known:
         parts.empty(
             "No data yet",
-            f"No run in {data.root().resolve()} names a store. Start an experiment, then come back.",
+            f"No run in {cards.root().resolve()} names a store. Start an experiment, then come back.",
             "thalweg run examples/sample.yaml",
         )
         return

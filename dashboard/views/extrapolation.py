@@ -6,18 +6,20 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from thalweg.dashboard import choices, data, evaluated, parts, tables, taken
-from thalweg.dashboard.data import Card
-from thalweg.dashboard.extremes import NOTE, flood_table, floods
+from thalweg.dashboard import choices, parts, tables
 from thalweg.dashboard.figures.extrapolation import by_distance, data_efficiency, inside_outside
 from thalweg.dashboard.figures.lines import on_the_line
 from thalweg.dashboard.figures.pairs import outside, pair_scatter
 from thalweg.dashboard.figures.sitemap import skill_map
 from thalweg.dashboard.look import Look, Stroke, count, strokes
 from thalweg.dashboard.measures import Measure, measures
+from thalweg.dashboard.reading import cards, evaluated, skill
+from thalweg.dashboard.reading.cards import Card
 from thalweg.dashboard.scope import choose_experiment
-from thalweg.dashboard.share import Numbers, share
-from thalweg.dashboard.views.changes import follow, trends_of, trends_view
+from thalweg.dashboard.sections.changes import follow, trends_of, trends_view
+from thalweg.dashboard.sections.extremes import NOTE, flood_table, floods
+from thalweg.dashboard.sharing import taken
+from thalweg.dashboard.sharing.share import Numbers, share
 from thalweg.evaluation.extrapolation.gaps import extrapolation_gaps, lines_outside
 from thalweg.evaluation.extrapolation.shares import share_curves
 from thalweg.evaluation.extrapolation.support import skill_by_distance
@@ -31,7 +33,7 @@ _HEIGHT = 400
 @parts.page
 def page(look: Look) -> None:
     """Draws the page."""
-    runs = data.cards()
+    runs = cards.read()
     first, second, third = st.columns([3, 3, 0.7], gap="medium", vertical_alignment="bottom")
     own = choose_experiment(runs, first)
     if own is None:
@@ -49,8 +51,8 @@ def page(look: Look) -> None:
         metric = choices.select("metric", "Metric", list(found), show=lambda name: found[name].short)
     key = hash(tuple(run.source for run in own))
     kinds = _kinds(tuple(run.source for run in own))
-    lines = strokes(*data.model_names(runs), look)
-    validation = data.validation(own)
+    lines = strokes(*cards.model_names(runs), look)
+    validation = skill.validation(own)
     gaps = _gaps(key, metric, trained, validation, kinds)
     if gaps.empty:
         parts.empty(
@@ -99,7 +101,7 @@ def page(look: Look) -> None:
 
 def _trained(runs: Sequence[Card]) -> tuple[pd.DataFrame, list[str]]:
     """Metrics of all models but floors, and what could not be read."""
-    table, problems = data.metrics(runs)
+    table, problems = skill.metrics(runs)
     floors = {run.model for run in runs if run.floor}
     return (table[~table["model"].isin(floors)] if floors and len(table) else table), problems
 
@@ -242,7 +244,7 @@ def _lines(
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
-def _kinds(runs: tuple[tuple[str, data.Stamp], ...]) -> dict[str, str]:
+def _kinds(runs: tuple[tuple[str, cards.Stamp], ...]) -> dict[str, str]:
     return split_kinds([Run(Path(path)) for path, _ in runs])
 
 

@@ -2,14 +2,16 @@
 
 import streamlit as st
 
-from thalweg.dashboard import choices, data, parts, taken
+from thalweg.dashboard import choices, parts
 from thalweg.dashboard.look import Look, strokes
+from thalweg.dashboard.reading import cards
 from thalweg.dashboard.scope import choose_scope
-from thalweg.dashboard.share import share
-from thalweg.dashboard.views.learned_network import network_view
-from thalweg.dashboard.views.learned_parameters import parameter_view
-from thalweg.dashboard.views.learned_physics import physics_view
-from thalweg.dashboard.views.learned_water import water_view
+from thalweg.dashboard.sections.learned_network import network_view
+from thalweg.dashboard.sections.learned_parameters import parameter_view
+from thalweg.dashboard.sections.learned_physics import physics_view
+from thalweg.dashboard.sections.learned_water import water_view
+from thalweg.dashboard.sharing import taken
+from thalweg.dashboard.sharing.share import share
 
 _ASKED = {
     "physics": "Does the physics hold?",
@@ -41,7 +43,7 @@ _OF_ALL = "physics"  # shows all models beside each other
 @parts.page
 def page(look: Look) -> None:
     """Draws the page."""
-    runs = data.cards()
+    runs = cards.read()
     first, second, third, fourth = st.columns([3, 5, 2.4, 1], gap="medium", vertical_alignment="bottom")
     scope = choose_scope(runs, first, second)
     if scope is None:
@@ -52,7 +54,7 @@ def page(look: Look) -> None:
         parts.notices(scope.problems)
         return
     asked = choices.segments("ask", "Question", list(_ASKED), show=lambda name: _ASKED[name])
-    lines = strokes(*data.model_names(runs), look)
+    lines = strokes(*cards.model_names(runs), look)
     shown = models
     if asked == _OF_ALL:
         problems = physics_view(scope, models, lines, look)

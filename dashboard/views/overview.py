@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 import streamlit as st
 
-from thalweg.dashboard import choices, data, experiment_card, experiments, freshness, parts, run_list, tables
-from thalweg.dashboard.experiment_card import STATES, trials_text
-from thalweg.dashboard.experiments import Summary
+from thalweg.dashboard import choices, parts, tables
 from thalweg.dashboard.look import Look, count, duration, number, strokes, text
 from thalweg.dashboard.measures import Measure, measures
+from thalweg.dashboard.reading import cards, experiments
+from thalweg.dashboard.reading.experiments import Summary
+from thalweg.dashboard.sections import experiment_card, freshness, run_list
+from thalweg.dashboard.sections.experiment_card import STATES, trials_text
 
 METRIC = "nse"
 _SPLITS = 4  # that have a column of their own
@@ -19,7 +21,7 @@ _MOST = 400  # height of a table (px)
 @parts.page
 def page(look: Look) -> None:
     """Draws the page, again every few seconds while something runs."""
-    found = experiments.summaries(data.cards())
+    found = experiments.summaries(cards.read())
     known, whole = experiments.medians(found, METRIC, experiments.FIRST_SECONDS)
     busy = any(each.active for each in found)
     every = "0.3s" if not whole else "5s" if busy else "30s"
@@ -35,7 +37,7 @@ def _followed(
     if (drawn := next(first, None)) is not None:
         overview(look, *drawn)
         return
-    found = experiments.summaries(data.cards())
+    found = experiments.summaries(cards.read())
     medians, complete = experiments.medians(found, METRIC)
     overview(look, found, medians)
     if whole != complete or busy != any(each.active for each in found):
@@ -47,16 +49,16 @@ def overview(look: Look, found: Sequence[Summary], medians: Mapping[str, pd.Data
     """What runs now, all experiments, and one of them in detail."""
     runs = [run for each in found for run in each.runs]
     if not found:
-        parts.title("Overview", data.shown_root())
+        parts.title("Overview", cards.shown_root())
         parts.empty(
             "No runs yet",
-            f"Nothing was found in {data.root().resolve()}. Start an experiment: it shows up here at once.",
+            f"Nothing was found in {cards.root().resolve()}. Start an experiment: it shows up here at once.",
             "thalweg run examples/sample.yaml",
         )
         return
-    lines = strokes(*data.model_names(runs), look)
+    lines = strokes(*cards.model_names(runs), look)
     measure = measures((METRIC,))[METRIC]
-    many = f"{count(len(found), 'experiment')}, {count(len(runs), 'run')} in {data.shown_root()}"
+    many = f"{count(len(found), 'experiment')}, {count(len(runs), 'run')} in {cards.shown_root()}"
     parts.title("Overview", many)
     st.html(_legend(found, look))
     under_way(found)

@@ -4,17 +4,19 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from thalweg.dashboard import choices, data, intervals, parts, tables, taken
+from thalweg.dashboard import choices, parts, tables
 from thalweg.dashboard.figures.hydrograph import Band, hydrograph
 from thalweg.dashboard.figures.regimes import flow_duration, regime
 from thalweg.dashboard.figures.residuals import by_flow, by_month, memory
 from thalweg.dashboard.figures.sitemap import locator
 from thalweg.dashboard.look import Look, Stroke, count, strokes
+from thalweg.dashboard.reading import cards, intervals, predictions
+from thalweg.dashboard.reading.weather import Weather, weather
 from thalweg.dashboard.scope import Scope, choose_scope
-from thalweg.dashboard.share import share
-from thalweg.dashboard.signatures import signature_table, signatures_of
-from thalweg.dashboard.views.periods import chosen_period
-from thalweg.dashboard.weather import Weather, weather
+from thalweg.dashboard.sections.periods import chosen_period
+from thalweg.dashboard.sections.signatures import signature_table, signatures_of
+from thalweg.dashboard.sharing import taken
+from thalweg.dashboard.sharing.share import share
 
 _MANY = 5  # models that are drawn without being asked for
 _LONG_NAME = 14  # letters
@@ -24,7 +26,7 @@ _IN_TABLE = ("nse", "kge_2009", "bias", "fhv")
 @parts.page
 def page(look: Look) -> None:
     """Draws the page."""
-    runs = data.cards()
+    runs = cards.read()
     row = st.columns([3, 4, 2.4, 1], gap="medium", vertical_alignment="bottom")
     scope = choose_scope(runs, row[0], row[1])
     if scope is None:
@@ -34,7 +36,7 @@ def page(look: Look) -> None:
         site = choices.select(
             "site", "Site", list(scope.places.index), scope.typical_site, help="Type to search."
         )
-    lines = strokes(*data.model_names(runs), look)
+    lines = strokes(*cards.model_names(runs), look)
     row = st.columns([7, 3], gap="medium")
     trained = [model for model in scope.models if model not in scope.floors]
     if len(trained) > _MANY:
@@ -102,7 +104,7 @@ def course(
     return band, problems
 
 
-Offered = dict[str, tuple[str, data.Card, str]]
+Offered = dict[str, tuple[str, cards.Card, str]]
 
 
 def _intervals(scope: Scope, site: str, shown: list[str], seed: int) -> Offered:
@@ -138,7 +140,7 @@ def _band(offered: Offered, site: str) -> tuple[Band | None, list[str]]:
     return Band(model, label, found.table), []
 
 
-def _named(model: str, run: data.Card, kind: str) -> str:
+def _named(model: str, run: cards.Card, kind: str) -> str:
     return f"{model}: conformal interval" if kind == intervals.CONFORMAL else f"{model}: its own interval"
 
 
@@ -218,7 +220,7 @@ def _signatures(table: pd.DataFrame, shown: list[str], rain: pd.Series | None) -
 def flows(scope: Scope, site: str, models: list[str], seed: int) -> tuple[pd.DataFrame, list[str]]:
     """Column `observed` and one a model (mm/day) by day at a site, and what could not be read."""
     runs = {model: scope.run_at(model, site, seed) for model in models or scope.models[:1]}
-    table, problems = data.flows({model: run for model, run in runs.items() if run is not None}, site)
+    table, problems = predictions.flows({model: run for model, run in runs.items() if run is not None}, site)
     return table, [
         *(f"{model}: was not tested at {site}" for model, run in runs.items() if run is None),
         *problems,

@@ -5,17 +5,19 @@ from concurrent.futures import Future
 import pandas as pd
 import streamlit as st
 
-from thalweg.dashboard import choices, data, evaluated, parts, tables, taken
-from thalweg.dashboard.attributes import Names, attribute_names
-from thalweg.dashboard.differences import MOST_VALUES, compared, difference_table, size, words
+from thalweg.dashboard import choices, parts, tables
 from thalweg.dashboard.figures.cdf import distribution
 from thalweg.dashboard.figures.pairs import outside, pair_scatter
 from thalweg.dashboard.figures.sitemap import clicked, skill_map
 from thalweg.dashboard.figures.strata import strata_dots
 from thalweg.dashboard.look import Look, Stroke, count, strokes
 from thalweg.dashboard.measures import Measure
+from thalweg.dashboard.reading import cards, evaluated, skill
+from thalweg.dashboard.reading.attributes import Names, attribute_names
 from thalweg.dashboard.scope import Scope, choose_scope
-from thalweg.dashboard.share import share
+from thalweg.dashboard.sections.differences import MOST_VALUES, compared, difference_table, size, words
+from thalweg.dashboard.sharing import taken
+from thalweg.dashboard.sharing.share import share
 from thalweg.flows.reporting.differences import Pair
 from thalweg.flows.reporting.strata import OF_DAYS, attribute_spread, strata_means
 
@@ -30,7 +32,7 @@ _KINDS = {"season": "Season", "flow": "Observed flow", "region": "Region", "attr
 @parts.page
 def page(look: Look) -> None:
     """Draws the page."""
-    runs = data.cards()
+    runs = cards.read()
     first, second, third, fourth, fifth = st.columns(
         [3, 4.8, 1.9, 1.3, 1.1], gap="medium", vertical_alignment="bottom"
     )
@@ -45,7 +47,7 @@ def page(look: Look) -> None:
     with fifth:
         share(lambda: taken.of_scope(scope, name))
     measure = scope.measures[name]
-    lines = strokes(*data.model_names(runs), look)
+    lines = strokes(*cards.model_names(runs), look)
     intervals = scope.intervals(name)
     some = scope.measures if every else dict(list(scope.measures.items())[:_COLUMNS])
     columns = {**some, name: measure}
@@ -218,7 +220,7 @@ def _footnote(scope: Scope, intervals: pd.DataFrame) -> str:
     facts.append("bold: best trained model")
     if scope.floors:
         facts.append("grey: floors, of which persistence is told the flow of the day before")
-    facts.append(f"looks at this test: {data.test_looks(scope.runs)}")
+    facts.append(f"looks at this test: {skill.test_looks(scope.runs)}")
     facts += [f"{model}: {note}" for model, note in intervals["note"].dropna().items() if note]
     return " · ".join(facts)
 

@@ -5,12 +5,16 @@ from typing import Any
 
 import streamlit as st
 
-from thalweg.dashboard import access, choices, data, drafts, job_list, jobs, login, parts
-from thalweg.dashboard.access import Access
-from thalweg.dashboard.editor import editor, typed
-from thalweg.dashboard.estimates import Estimate, estimate
+from thalweg.dashboard import choices, parts
+from thalweg.dashboard.entry import access, login
+from thalweg.dashboard.entry.access import Access
 from thalweg.dashboard.look import Look, count, duration, text
-from thalweg.dashboard.typed import Typed, check_typed, workspace
+from thalweg.dashboard.reading import cards
+from thalweg.dashboard.reading.estimates import Estimate, estimate
+from thalweg.dashboard.sections import job_list
+from thalweg.dashboard.starting import drafts, jobs
+from thalweg.dashboard.starting.editor import editor, typed
+from thalweg.dashboard.starting.typed import Typed, check_typed, workspace
 from thalweg.storage.errors import InputError
 
 _WHERE = {"local": "This machine", "ray": "Ray cluster", "schedule": "By the clock"}
@@ -112,7 +116,7 @@ def planned(found: Typed) -> None:
     facts = [("models", named)]
     if folds:
         facts.append(("cells", f"{plan['cells']:,} = {count(len(folds), 'fold')} × models and their seeds"))
-        took = estimate(data.cards(), str(plan["store"]), found.kinds, found.epochs, cells)
+        took = estimate(cards.read(), str(plan["store"]), found.kinds, found.epochs, cells)
         facts.append(("work", text(_work(took))))
     if found.search:
         facts.append(("search", text(found.search)))

@@ -9,7 +9,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from thalweg.dashboard import access
+from thalweg.dashboard.entry import access
 from thalweg.flows import dashboard_server
 from thalweg.flows.dashboard_server import PUBLIC, SUBMIT, SUBMITTERS, TOKEN, Sharing
 from thalweg.storage.errors import InputError

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from thalweg.dashboard import contents, data
-from thalweg.dashboard.attributes import Attribute, Names, attribute_names, described
 from thalweg.dashboard.figures.frame import two_lines
+from thalweg.dashboard.reading import cards, contents
+from thalweg.dashboard.reading.attributes import Attribute, Names, attribute_names, described
 
 
 def test_a_title_has_units_and_a_raw_name_stays_as_it_is() -> None:
@@ -42,7 +42,7 @@ def test_a_dataset_tells_names_and_units_of_what_is_over_sites() -> None:
 
 
 def test_names_come_from_the_store_of_the_runs(evaluated_runs: Path) -> None:
-    runs = data.cards()
+    runs = cards.read()
     assert attribute_names(runs)["area"].axis == "area (km²)"
     gone = [replace(run, path="nowhere") for run in runs]
     assert attribute_names(gone) == {}
@@ -50,7 +50,7 @@ def test_names_come_from_the_store_of_the_runs(evaluated_runs: Path) -> None:
 
 
 def test_what_is_known_of_a_site(evaluated_runs: Path) -> None:
-    run = data.cards()[0]
+    run = cards.read()[0]
     held = contents.contents(run.store, run.snapshot)
     sites = list(held.places.index)
     table = contents.attributes_at(run.store, run.snapshot, sites[-1]).set_index("attribute")

@@ -15,7 +15,7 @@ from types import ModuleType
 import pytest
 from small_experiment import RIVERS
 
-from thalweg.dashboard import jobs
+from thalweg.dashboard.starting import jobs
 from thalweg.flows.dashboard_server import PUBLIC, SUBMIT, TOKEN
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")

@@ -12,18 +12,19 @@ import pytest
 import xarray as xr
 from streamlit.testing.v1 import AppTest
 
-from thalweg.dashboard import comparing, data, share
 from thalweg.dashboard.look import LIGHT, strokes
 from thalweg.dashboard.measures import measures
+from thalweg.dashboard.reading import cards, comparing, predictions, skill
+from thalweg.dashboard.sharing import share
 
 Open = Callable[..., AppTest]
 
 
 @pytest.fixture
-def seeds(runs: Path) -> list[data.Card]:
+def seeds(runs: Path) -> list[cards.Card]:
     return [
         card
-        for card in data.cards()
+        for card in cards.read()
         if card.label.startswith("hybrid · temporal") and card.experiment == "sample"
     ]
 
@@ -32,14 +33,14 @@ def words(app: AppTest) -> str:
     return " ".join([*(part.value for part in app.markdown), *(part.proto.body for part in app.get("html"))])
 
 
-def test_a_run_is_named_by_what_tells_it_from_the_others(seeds: list[data.Card]) -> None:
+def test_a_run_is_named_by_what_tells_it_from_the_others(seeds: list[cards.Card]) -> None:
     assert list(comparing.labels(seeds).values()) == ["hybrid · seed 1", "hybrid · seed 2"]
-    both = [card for card in data.cards() if card.experiment == "sample" and card.seed == 1][:2]
+    both = [card for card in cards.read() if card.experiment == "sample" and card.seed == 1][:2]
     assert len(set(comparing.labels(both).values())) == 2
 
 
-def test_runs_of_one_model_keep_its_colour_and_differ_in_dash(seeds: list[data.Card]) -> None:
-    lines = strokes(*data.model_names(seeds), LIGHT)
+def test_runs_of_one_model_keep_its_colour_and_differ_in_dash(seeds: list[cards.Card]) -> None:
+    lines = strokes(*cards.model_names(seeds), LIGHT)
     first, second = comparing.strokes_of(seeds, lines).values()
     assert first.color == second.color == lines["hybrid"].color
     assert first.dash != second.dash
@@ -47,10 +48,10 @@ def test_runs_of_one_model_keep_its_colour_and_differ_in_dash(seeds: list[data.C
 
 def test_scores_are_on_the_sites_that_all_were_tested_at(runs: Path) -> None:
     fold, whole = (
-        next(card for card in data.cards() if card.experiment == "sample" and card.label.startswith(label))
+        next(card for card in cards.read() if card.experiment == "sample" and card.label.startswith(label))
         for label in ("lstm · ungauged_sites · fold 1", "hybrid · temporal")
     )
-    table, _ = data.metrics([fold, whole])
+    table, _ = skill.metrics([fold, whole])
     found = measures(table.columns)
     scores = comparing.shared(table, [fold, whole], found)
     assert len(scores) == 4 < table["site"].nunique()
@@ -104,8 +105,8 @@ def test_one_run_is_not_enough_and_unknown_ones_are_left_out(runs: Path, open_pa
     assert "Pick two runs" in words(app)
 
 
-def test_numbers_are_taken_along_with_units(seeds: list[data.Card]) -> None:
-    table, _ = data.metrics(seeds)
+def test_numbers_are_taken_along_with_units(seeds: list[cards.Card]) -> None:
+    table, _ = skill.metrics(seeds)
     found = measures(table.columns)
     dataset = comparing.scores_dataset(comparing.shared(table, seeds, found), found)
     written = pd.read_csv(io.BytesIO(share.csv(dataset)))
@@ -117,9 +118,9 @@ def test_numbers_are_taken_along_with_units(seeds: list[data.Card]) -> None:
         assert np.allclose(again["nse"], dataset["nse"])
 
 
-def test_flow_is_taken_along_as_it_was_predicted(seeds: list[data.Card]) -> None:
-    site = str(data.metrics(seeds)[0]["site"].iloc[0])
-    table, _ = data.series(seeds[0].path, seeds[0].stamp, site)
+def test_flow_is_taken_along_as_it_was_predicted(seeds: list[cards.Card]) -> None:
+    site = str(skill.metrics(seeds)[0]["site"].iloc[0])
+    table, _ = predictions.series(seeds[0].path, seeds[0].stamp, site)
     assert table is not None
     dataset = comparing.series_dataset(table, site)
     with xr.open_dataset(io.BytesIO(share.netcdf(dataset)), engine="h5netcdf") as again:

@@ -11,8 +11,9 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from thalweg.dashboard import contents, share, stores, taken
-from thalweg.dashboard.attributes import Names
+from thalweg.dashboard.reading import contents, stores
+from thalweg.dashboard.reading.attributes import Names
+from thalweg.dashboard.sharing import share, taken
 from thalweg.storage import versions
 from thalweg.storage.repository import Repository
 

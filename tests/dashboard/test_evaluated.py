@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from thalweg.dashboard import data, evaluated
+from thalweg.dashboard.reading import cards, evaluated
 from thalweg.storage.evaluations import write_product
 from thalweg.storage.results import run_name, write_status
 
@@ -16,13 +16,13 @@ def _fresh() -> None:
     evaluated._kept.clear()
 
 
-def _runs(root: Path, monkeypatch: pytest.MonkeyPatch, seeds: int = 3, rows: int = 4) -> list[data.Card]:
+def _runs(root: Path, monkeypatch: pytest.MonkeyPatch, seeds: int = 3, rows: int = 4) -> list[cards.Card]:
     monkeypatch.setenv("THALWEG_RUNS", str(root))
     for seed in range(seeds):
         folder = root / "small" / run_name("lstm", "temporal", "0", seed)
         write_status(folder, {"state": "done"})
         _write(folder, rows, float(seed))
-    return [card for card in data.cards() if Path(card.path).is_relative_to(root)]
+    return [card for card in cards.read() if Path(card.path).is_relative_to(root)]
 
 
 def _write(folder: Path, rows: int, value: float) -> None:

@@ -11,8 +11,6 @@ import pytest
 import xarray as xr
 from streamlit.testing.v1 import AppTest
 
-from thalweg.dashboard import data, inside
-from thalweg.dashboard.attributes import Attribute
 from thalweg.dashboard.figures.attributions import importance, reaches
 from thalweg.dashboard.figures.courses import courses, flood_days
 from thalweg.dashboard.figures.frame import luminance
@@ -20,7 +18,9 @@ from thalweg.dashboard.figures.parameters import _mixed, correlations, response
 from thalweg.dashboard.figures.physics import budyko, network_shares, untrained
 from thalweg.dashboard.figures.water import by_month, equation, monthly_balance, regional_balance, stores
 from thalweg.dashboard.look import DARK, LIGHT, Look, strokes
-from thalweg.dashboard.views.learned_water import _long_term
+from thalweg.dashboard.reading import cards, inside
+from thalweg.dashboard.reading.attributes import Attribute
+from thalweg.dashboard.sections.learned_water import _long_term
 from thalweg.flows.reporting.readings import flag_sentences, untrained_pairs, verdict
 from thalweg.storage.evaluations import FOLDER, RECORD
 from thalweg.storage.results import Run
@@ -83,7 +83,7 @@ def test_the_water_of_a_site_adds_up(open_page: Open) -> None:
 
 
 def test_long_term_balances_close_at_every_site(evaluated_runs: Path) -> None:
-    runs = [card for card in data.cards() if card.model == "hybrid"]
+    runs = [card for card in cards.read() if card.model == "hybrid"]
     told = inside.terms(runs[0].path, runs[0].stamp)
     assert told.outflow == ("discharge", "evapotranspiration")
     balance = pd.concat(
@@ -95,7 +95,7 @@ def test_long_term_balances_close_at_every_site(evaluated_runs: Path) -> None:
 
 
 def test_the_terms_of_a_balance_are_those_of_the_process_model(evaluated_runs: Path) -> None:
-    run = next(card for card in data.cards() if card.model == "hybrid")
+    run = next(card for card in cards.read() if card.model == "hybrid")
     told = inside.terms(run.path, run.stamp)
     record = Path(run.path) / FOLDER / "balance_terms.parquet"
     record.rename(record.with_suffix(".away"))
@@ -334,7 +334,7 @@ def test_reaches_that_fail_are_broken_lines() -> None:
 
 
 def test_fluxes_are_read_at_one_site_alone(evaluated_runs: Path) -> None:
-    card = next(card for card in data.cards() if card.model == "hybrid")
+    card = next(card for card in cards.read() if card.model == "hybrid")
     whole = Run(Path(card.path)).fluxes()
     assert isinstance(whole, xr.Dataset)
     site = str(whole["site"].values[2])

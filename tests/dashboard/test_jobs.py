@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from waiting import until
 
-from thalweg.dashboard import job_keeper, jobs
+from thalweg.dashboard.starting import job_keeper, jobs
 from thalweg.flows.services.processes import Process
 from thalweg.storage.errors import InputError
 
@@ -61,7 +61,7 @@ def test_a_failure_is_one(place: Path) -> None:
 
 def test_it_outlives_who_started_it_and_is_found_again(place: Path) -> None:
     script = f"""
-from thalweg.dashboard import jobs
+from thalweg.dashboard.starting import jobs
 jobs.THALWEG = {FAKE!r}
 print(jobs.start_local("fake: wait\\n", "rivers", "another dashboard").id)
 """

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 import streamlit as st
 
-from thalweg.dashboard import data
+from thalweg.dashboard.reading import cards, skill
 from thalweg.storage import looks
 
 TEST = "a" * 16
@@ -25,17 +25,17 @@ def test_reading_metrics_is_one_look_until_the_runs_change(
         manifest["test"]["id"] = TEST
         (folder / "manifest.json").write_text(json.dumps(manifest))
         looks.scored(tmp_path, TEST, f"small/{folder.name}", "hybrid", floor=False)
-    cards = data.cards()
-    assert data.test_looks(cards).endswith("shown 0 times")
+    runs = cards.read()
+    assert skill.test_looks(runs).endswith("shown 0 times")
     for _ in range(3):
-        assert len(data.metrics(cards)[0]) == 4
-    assert data.test_looks(cards) == "1 model in 2 runs of 1 experiment scored on it, shown 1 time"
-    sources = tuple(card.source for card in data.cards())
+        assert len(skill.metrics(runs)[0]) == 4
+    assert skill.test_looks(runs) == "1 model in 2 runs of 1 experiment scored on it, shown 1 time"
+    sources = tuple(card.source for card in cards.read())
     for name in ("history.csv", "status.json"):  # as a run that goes on writes them
         (folder / name).touch()
-        data.metrics(data.cards())
-        data.model_medians(sources, ("nse",))
+        skill.metrics(cards.read())
+        skill.model_medians(sources, ("nse",))
     assert looks.count(tmp_path, [TEST]).shown == 1
     (folder / "metrics.parquet").touch()  # its scores may be others
-    data.metrics(data.cards())
+    skill.metrics(cards.read())
     assert looks.count(tmp_path, [TEST]).shown == 2

@@ -13,7 +13,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from thalweg.dashboard import data
+from thalweg.dashboard.reading import cards, skill
 from thalweg.storage.results import Run, collect_metrics
 
 Open = Callable[..., AppTest]
@@ -61,7 +61,7 @@ def rewrite(file: Path, **told: Any) -> None:
 )
 def test_a_status_with_odd_values_is_one_runs_matter(place: Path, told: dict[str, Any]) -> None:
     rewrite(place / "odd" / "lstm--temporal--0--s1" / "status.json", **told)
-    assert len(data.cards()) == 4
+    assert len(cards.read()) == 4
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_sites_that_are_numbers_are_names(place: Path) -> None:
     table = pd.read_parquet(file)
     table.assign(site=range(len(table))).to_parquet(file)
     assert list(Run(file.parent).metrics()["site"]) == [str(number) for number in range(len(table))]
-    medians = data.model_medians(tuple(card.source for card in data.cards()), ("nse",))
-    assert set(medians["model"]) == {card.model for card in data.cards()}
+    medians = skill.model_medians(tuple(card.source for card in cards.read()), ("nse",))
+    assert set(medians["model"]) == {card.model for card in cards.read()}
 
 
 def test_seeds_that_were_tested_on_one_side_alone_take_no_page_along(

@@ -15,7 +15,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from thalweg.dashboard import data, experiments
+from thalweg.dashboard.reading import cards, experiments
 from thalweg.storage.results import write_status
 
 Open = Callable[..., AppTest]
@@ -45,7 +45,7 @@ def stands(page: AppTest) -> AppTest:
 
 
 def summary(name: str) -> experiments.Summary:
-    return next(each for each in experiments.summaries(data.cards()) if each.name == name)
+    return next(each for each in experiments.summaries(cards.read()) if each.name == name)
 
 
 def test_it_tells_what_was_run_and_what_failed(own: Path, open_page: Open) -> None:
@@ -82,7 +82,7 @@ def test_the_time_that_is_left(own: Path) -> None:
     status = {"state": "running", "epoch": 12, "epochs": 30, "seconds_left": 300.0}
     write_status(folder, status)
     # 300 s of one that runs, then one that waits, as long as the others of its model took
-    took = pd.Series([run.seconds for run in data.cards() if run.id.startswith("nightly/lstm--temporal")])
+    took = pd.Series([run.seconds for run in cards.read() if run.id.startswith("nightly/lstm--temporal")])
     left = summary("nightly").left
     assert left == pytest.approx(300.0 + took.median(), abs=5.0)
     write_status(
@@ -145,7 +145,7 @@ def test_how_new_the_data_are(own: Path, open_page: Open, beside: Callable[[str]
 
 
 def test_medians_are_read_a_few_at_a_time(own: Path) -> None:
-    found = experiments.summaries(data.cards())
+    found = experiments.summaries(cards.read())
     experiments._read.clear()
     tables, whole = experiments.medians(found, "nse", budget=-1.0)
     assert (tables, whole) == ({}, False)

@@ -120,7 +120,7 @@ def test_an_unforeseen_error_is_one_readable_line(open_page: Open, monkeypatch: 
     def breaks() -> None:
         raise RuntimeError("the disk sleeps")
 
-    monkeypatch.setattr("thalweg.dashboard.data.cards", breaks)
+    monkeypatch.setattr("thalweg.dashboard.reading.cards.read", breaks)
     page = open_page("skill")
     assert not page.exception
     assert "the disk sleeps" in page.error[0].value

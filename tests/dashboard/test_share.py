@@ -10,12 +10,13 @@ import pytest
 import xarray as xr
 from streamlit.testing.v1 import AppTest
 
-from thalweg.dashboard import contents, data, share, stores, taken
 from thalweg.dashboard.figures.hydrograph import Band
+from thalweg.dashboard.reading import cards, contents, predictions, skill, stores
+from thalweg.dashboard.reading.weather import Weather, weather
 from thalweg.dashboard.scope import Scope, load_scope
-from thalweg.dashboard.table_units import evaluated_dataset
+from thalweg.dashboard.sharing import share, taken
+from thalweg.dashboard.sharing.table_units import evaluated_dataset
 from thalweg.dashboard.views.interpretation import _TAKEN
-from thalweg.dashboard.weather import Weather, weather
 
 Open = Callable[..., AppTest]
 OFFERED = {
@@ -30,7 +31,7 @@ OFFERED = {
 
 @pytest.fixture
 def scope(evaluated_runs: Path) -> Scope:
-    found = load_scope("evaluated", "temporal", data.cards())
+    found = load_scope("evaluated", "temporal", cards.read())
     assert found is not None
     return found
 
@@ -72,7 +73,7 @@ def test_flow_of_a_site_comes_with_its_weather_and_interval(scope: Scope) -> Non
     site = scope.typical_site
     run = scope.run_at("hybrid", site, 1)
     assert run is not None
-    table, _ = data.flows({"hybrid": run}, site)
+    table, _ = predictions.flows({"hybrid": run}, site)
     band = Band("hybrid", "hybrid, 80 %", pd.DataFrame({"lower": 1.0, "upper": 2.0}, index=table.index[10:]))
     offered = taken.of_site(scope, site, 1, table, weather(run, site), band, pd.DataFrame)
     made = offered[f"Flow at {site}"]()
@@ -151,7 +152,7 @@ def test_trends_and_floods_go_out_with_units(scope: Scope) -> None:
     ).assign(observed_p=0.5)
     floods = pd.DataFrame({"model": ["a"], "split": "t", "pod": 0.5, "far": 0.1, "csi": 0.4, "fhv": -9.0})
     others = {"Floods": ("events", floods), "Trends by site": ("trends", sites), "None": ("x", floods[:0])}
-    table = data.metrics(scope.runs)[0]
+    table = skill.metrics(scope.runs)[0]
     offered = taken.of_experiment(table, scope.measures, "nse", pd.DataFrame(), others)
     assert "None" not in offered
     trends = share.csv(offered["Trends by site"]()).decode()

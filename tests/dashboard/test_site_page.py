@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from thalweg.dashboard import data, intervals
 from thalweg.dashboard.figures.hydrograph import Band, hydrograph
 from thalweg.dashboard.figures.residuals import autocorrelation, by_flow, by_month, class_errors, memory
 from thalweg.dashboard.look import LIGHT, strokes
-from thalweg.dashboard.signatures import signature_table, signatures_of
-from thalweg.dashboard.weather import Weather, weather
+from thalweg.dashboard.reading import cards, intervals, skill
+from thalweg.dashboard.reading.weather import Weather, weather
+from thalweg.dashboard.sections.signatures import signature_table, signatures_of
 from thalweg.evaluation.signatures import compare_signatures
 from thalweg.storage.evaluations import FOLDER
 from thalweg.storage.results import Run
@@ -34,16 +34,16 @@ def said(page: AppTest) -> str:
 
 
 @pytest.fixture
-def card(evaluated_runs: Path) -> data.Card:
-    return next(card for card in data.cards() if card.model == "hybrid")
+def card(evaluated_runs: Path) -> cards.Card:
+    return next(card for card in cards.read() if card.model == "hybrid")
 
 
 @pytest.fixture
-def site(card: data.Card) -> str:
-    return str(data.metrics([card])[0]["site"].iloc[3])
+def site(card: cards.Card) -> str:
+    return str(skill.metrics([card])[0]["site"].iloc[3])
 
 
-def test_the_weather_is_that_of_the_store(card: data.Card, site: str, evaluated_runs: Path) -> None:
+def test_the_weather_is_that_of_the_store(card: cards.Card, site: str, evaluated_runs: Path) -> None:
     found = weather(card, site)
     assert found.missing == ""
     assert found.units == {"precipitation": "mm/day", "temperature": "degC"}
@@ -54,7 +54,7 @@ def test_the_weather_is_that_of_the_store(card: data.Card, site: str, evaluated_
 
 
 def test_a_store_that_is_gone_is_said_to_be_and_the_rest_is_drawn(
-    open_page: Open, evaluated_runs: Path, card: data.Card, site: str
+    open_page: Open, evaluated_runs: Path, card: cards.Card, site: str
 ) -> None:
     store = evaluated_runs.parent / "weather.zarr"
     store.rename(store.with_name("gone"))
@@ -75,17 +75,17 @@ def test_a_run_without_a_store_says_so(runs: Path, open_page: Open) -> None:
     assert "Elasticity of streamflow" not in said(page)
 
 
-def test_an_unknown_site_or_version_has_no_weather(card: data.Card) -> None:
+def test_an_unknown_site_or_version_has_no_weather(card: cards.Card) -> None:
     assert "cannot be read" in weather(card, "nowhere").missing
 
 
-def test_intervals_are_those_of_the_run(card: data.Card, site: str, evaluated_runs: Path) -> None:
+def test_intervals_are_those_of_the_run(card: cards.Card, site: str, evaluated_runs: Path) -> None:
     assert intervals.kinds(card) == [intervals.CONFORMAL]
     found = intervals.interval(card, intervals.CONFORMAL, site)
     simulated = Run(Path(card.path)).predictions()["simulated"].sel(site=site)  # type: ignore[index]
     assert found.level == 0.8
     np.testing.assert_allclose(found.table["lower"], 0.5 * simulated, rtol=1e-5)
-    lstm = next(card for card in data.cards() if card.model == "lstm")
+    lstm = next(card for card in cards.read() if card.model == "lstm")
     assert intervals.kinds(lstm) == [intervals.OWN]
     own = intervals.interval(lstm, intervals.OWN, site)
     simulated = Run(Path(lstm.path)).predictions()["simulated"].sel(site=site)  # type: ignore[index]
@@ -189,7 +189,7 @@ def test_memory_shows_what_is_chance(table: pd.DataFrame) -> None:
     assert fig.layout.shapes[0].y1 == pytest.approx(1.96 / np.sqrt(table["observed"].notna().sum()))
 
 
-def test_signatures_are_those_of_the_evaluation(card: data.Card, site: str) -> None:
+def test_signatures_are_those_of_the_evaluation(card: cards.Card, site: str) -> None:
     found = Run(Path(card.path)).predictions()
     assert found is not None
     one = found.sel(site=[site]).load()

@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from thalweg.dashboard import data, differences
-from thalweg.dashboard.differences import compared, difference_table, size, words
 from thalweg.dashboard.figures.pairs import outside, pair_scatter
 from thalweg.dashboard.figures.strata import strata_dots
 from thalweg.dashboard.look import DARK, LIGHT, strokes
 from thalweg.dashboard.measures import measures
+from thalweg.dashboard.reading import cards
 from thalweg.dashboard.scope import load_scope
+from thalweg.dashboard.sections import differences
+from thalweg.dashboard.sections.differences import compared, difference_table, size, words
 from thalweg.evaluation.intervals import Difference
 from thalweg.evaluation.summary import compare
 from thalweg.flows.reporting.differences import Pair, compare_on
@@ -36,8 +37,8 @@ def said(page: AppTest) -> str:
 
 
 def scope_of(experiment: str) -> object:
-    cards = [card for card in data.cards() if card.experiment == experiment and card.split == "temporal"]
-    return load_scope(experiment, "temporal", cards)
+    runs = [card for card in cards.read() if card.experiment == experiment and card.split == "temporal"]
+    return load_scope(experiment, "temporal", runs)
 
 
 def test_differences_are_those_of_the_report(evaluated_runs: Path) -> None:

@@ -16,7 +16,9 @@ import yaml
 from small_experiment import RIVERS
 from streamlit.testing.v1 import AppTest
 
-from thalweg.dashboard import access, estimates, jobs, typed
+from thalweg.dashboard.entry import access
+from thalweg.dashboard.reading import estimates
+from thalweg.dashboard.starting import jobs, typed
 from thalweg.flows.dashboard_server import SUBMIT, TOKEN
 from thalweg.flows.experiment import Experiment
 from thalweg.storage.results import Run

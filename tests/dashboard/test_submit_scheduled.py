@@ -17,7 +17,7 @@ from own_services import own_services
 from small_experiment import RIVERS
 from streamlit.testing.v1 import AppTest
 
-from thalweg.dashboard import jobs
+from thalweg.dashboard.starting import jobs
 from thalweg.flows.dashboard_server import SUBMIT
 from thalweg.storage.results import Run
 

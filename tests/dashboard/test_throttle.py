@@ -1,6 +1,6 @@
 """Wrong tokens are answered later and later."""
 
-from thalweg.dashboard.throttle import FREE, FREE_EVERYWHERE, MOST_ADDRESSES, MOST_SECONDS, Throttle
+from thalweg.dashboard.entry.throttle import FREE, FREE_EVERYWHERE, MOST_ADDRESSES, MOST_SECONDS, Throttle
 
 
 class Clock:

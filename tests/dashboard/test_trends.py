@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from thalweg.dashboard import trends
 from thalweg.dashboard.figures.lines import on_the_line, trend_scatter
 from thalweg.dashboard.look import LIGHT, strokes
 from thalweg.dashboard.measures import measures
+from thalweg.dashboard.sections import trends
 from thalweg.storage import evaluations
 from thalweg.storage.results import find_runs
 

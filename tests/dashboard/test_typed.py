@@ -8,7 +8,7 @@ import pytest
 import streamlit as st
 from small_experiment import RIVERS
 
-from thalweg.dashboard import typed
+from thalweg.dashboard.starting import typed
 
 GOOD = RIVERS.replace("warmup: 60", "warmup: 60, seeds: [1, 2]")
 LAUGHS = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(

@@ -1,0 +1,1 @@
+"""Who may read the pages, and who may start something from them."""

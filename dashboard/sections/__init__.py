@@ -1,0 +1,1 @@
+"""Parts of the pages, each drawn by one page or two."""

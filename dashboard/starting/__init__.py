@@ -1,0 +1,1 @@
+"""Experiments and jobs started from the page Submit: what is typed, checked, run and stopped."""
