@@ -29,7 +29,7 @@ from thalweg.flows.experiment import (
 from thalweg.flows.head_spec import Conformal
 from thalweg.flows.names import nearest
 from thalweg.flows.split_spec import AnotherStoreSplit
-from thalweg.storage.errors import InputError
+from thalweg.storage.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -71,6 +71,11 @@ def check(path: str | Path, changes: Mapping[str, Any] | None = None, *, elsewhe
     ----------
     changes : dotted keys with values that take the place of the file's.
     elsewhere : it is to run on other machines: what this one lacks is no mistake.
+
+    Raises
+    ------
+    UnavailableError
+        The store cannot be reached now, and nothing else is wrong: a mistake stays one later.
     """
     try:
         experiment = override(load_experiment(path), dict(changes or {}))
@@ -79,9 +84,13 @@ def check(path: str | Path, changes: Mapping[str, Any] | None = None, *, elsewhe
     source = specfile.read(path)
     result = Check(experiment, elsewhere=elsewhere)
     problems: list[tuple[int, str]] = []
-    for keys, message in _found(experiment, result):
-        line = source.line(keys)
-        problems.append((line, f"{path}:{line}: {'.'.join(map(str, keys))}: {message}"))
+    try:
+        for keys, message in _found(experiment, result):
+            line = source.line(keys)
+            problems.append((line, f"{path}:{line}: {'.'.join(map(str, keys))}: {message}"))
+    except UnavailableError:
+        if not problems:
+            raise
     ordered = sorted(problems, key=lambda pair: pair[0])
     result.problems = list(dict.fromkeys(text for _, text in ordered))
     if not elsewhere and not os.environ.get("RAY_ADDRESS"):
@@ -97,7 +106,6 @@ def _found(experiment: Experiment, result: Check) -> Iterator[Problem]:
     yield from training_problems(experiment)
     yield from _process_problems(experiment)
     yield from _conformal_problems(experiment)
-    from thalweg.storage.errors import UnavailableError
     from thalweg.storage.store import has_store, open_store
 
     store = experiment.data.store
@@ -107,7 +115,7 @@ def _found(experiment: Experiment, result: Check) -> Iterator[Problem]:
                 yield from _source_problems(experiment)
             return
         result.dataset = open_store(store)
-    except (InputError, UnavailableError) as error:
+    except InputError as error:
         yield ("data", "store"), str(error)
         return
     yield from _other_source(experiment, result.dataset)

@@ -48,7 +48,10 @@ def flag_sentences(audit: pd.DataFrame) -> list[str]:
 def balance_sentence(balance: pd.DataFrame) -> str:
     """Say whether mass and energy balances close, over all sites and runs."""
     open_sites = int((~balance["closed"].astype(bool)).sum())
-    told = "every site's balance closes" if not open_sites else f"{open_sites} balances of sites stay open"
+    stay = "stays" if open_sites == 1 else "stay"
+    told = "every site's balance closes"
+    if open_sites:
+        told = f"{open_sites:,} of {len(balance):,} balances of sites {stay} open"
     return (
         f"Mass and energy: {told}; the largest residual over a whole test is "
         f"{balance['share'].abs().max():.1e} of what was turned over."

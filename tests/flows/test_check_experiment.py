@@ -4,6 +4,8 @@ import pytest
 
 from thalweg.flows.check import check
 from thalweg.flows.check_view import describe, plan
+from thalweg.flows.services.retrying import hopeful
+from thalweg.storage.errors import UnavailableError
 
 SOURCE = {"kind": "thalweg.flows.twin:twin", "sites": 8, "regions": 2, "years": 3, "seed": 3}
 
@@ -259,3 +261,15 @@ def test_gpus_that_this_machine_lacks_are_a_warning(content, write, capsys, monk
     assert "has 1" in check(path, {"resources.gpus_per_worker": 2}).warnings[0]
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
     assert check(path, {"resources.gpus_per_worker": 2}).warnings == []
+
+
+def test_a_store_that_cannot_be_reached_is_no_mistake(content, write, monkeypatch):
+    def silent(store):
+        raise UnavailableError(f"{store}: no answer")
+
+    monkeypatch.setattr("thalweg.storage.store.has_store", silent)
+    with pytest.raises(UnavailableError, match="no answer") as caught:
+        check(write(content))
+    assert hopeful(caught.value)
+    content["data"]["quality"] = {"stps": 3}
+    assert "quality" in "".join(problems(write(content)))
