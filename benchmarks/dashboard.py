@@ -5,7 +5,8 @@
 Makes evaluated runs and their store without training, starts `thalweg dashboard` on them and prints
 
 - in headless Chromium: seconds from the address to the first page, from a click on a name to its page,
-  and from picking a site to its hydrograph, until nothing runs any more and the figures are drawn;
+  and from picking a site to its hydrograph: until nothing on the screen changes any more, and until
+  nothing runs and all figures are drawn, those below the screen too;
 - over Streamlit's socket, without a browser: the same for the server alone, and for many sessions at once;
 - the memory of the server, the largest and at the end, and the errors that any session saw.
 """
@@ -50,6 +51,24 @@ OBSERVED = """() => {
     const line = plot && plot._fullData && plot._fullData.find(trace => trace.name === 'observed');
     return line ? line.y[10] + line.y[100] : null;
 }"""  # two days of the observed flow that is drawn
+CHANGES = """() => {
+    const last = new WeakMap();
+    const note = records => {
+        const now = performance.timeOrigin + performance.now();
+        for (const {target} of records) {
+            const part = (target.closest ? target : target.parentElement)?.closest(
+                '[data-testid=stElementContainer]');
+            if (part) last.set(part, now);
+        }
+    };
+    new MutationObserver(note).observe(document, {subtree: true, childList: true, characterData: true});
+    window.lastChangeOnScreen = () => Math.max(...[
+        ...document.querySelectorAll('[data-testid=stMain] [data-testid=stElementContainer]')
+    ].filter(part => {
+        const place = part.getBoundingClientRect();
+        return place.top < innerHeight && place.bottom > 0;
+    }).map(part => last.get(part) ?? 0)) / 1000;
+}"""  # when what is on the screen now last changed (s since 1970)
 PICKS = 12  # sites looked at one after the other
 
 
@@ -95,6 +114,7 @@ def in_a_browser(port: int, chromium: str, names: list[str]) -> None:
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=list(FLAGS))
         page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.add_init_script(f"({CHANGES})()")
         begun = time.perf_counter()
         page.goto(f"http://127.0.0.1:{port}/")
         page.get_by_text("basins-").first.wait_for(timeout=LIMIT * 1000)
@@ -103,11 +123,13 @@ def in_a_browser(port: int, chromium: str, names: list[str]) -> None:
         for turn in ("first visit", "second visit"):
             for name in PAGES[1:] + PAGES[:1]:
                 link = page.get_by_role("link", name=name, exact=True)
-                begun = time.perf_counter()
+                clicked, begun = time.time(), time.perf_counter()
                 link.click()
                 page.wait_for_url(f"**/{'' if name == 'Overview' else name.lower()}*")
                 page.wait_for_timeout(30)  # until the click has reached the server
-                row(f"page {name}, {turn}", settled(page, begun))
+                whole = settled(page, begun)
+                row(f"page {name}, {turn}, on the screen", page.evaluate("lastChangeOnScreen()") - clicked)
+                row(f"page {name}, {turn}, all of it", whole)
         page.goto(f"http://127.0.0.1:{port}/site?experiment={names[0]}")
         settled(page, 0.0)
         times = [pick_site(page, number) for number in range(7)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from thalweg.flows.check import PARTS, Check
+from thalweg.flows.check import Check
+from thalweg.flows.check_store import PARTS
 from thalweg.flows.console import console, number, part_text, plural, table
 from thalweg.flows.space import cost_text, count_trials
 from thalweg.storage.geography import nearest_trained_km
