@@ -107,20 +107,20 @@ class Stroke:
 
 
 def strokes(models: Iterable[str], floors: Iterable[str], look: Look) -> dict[str, Stroke]:
-    """One stroke for each model, by its place in the sorted names, so that it is the same on every page.
+    """One stroke for each model, by its place among all, so that it is the same on every page.
 
     Parameters
     ----------
-    models : names of every model in the folder of runs, floors included.
+    models : names of every model in the folder of runs, floors included, in an order that stays.
     floors : which of them are floors.
     """
-    muted = set(floors)
+    muted = list(dict.fromkeys(floors))
     result = {}
-    names = sorted(set(models) - muted)
+    names = (name for name in dict.fromkeys(models) if name not in muted)
     for number, name in enumerate(names):
         turn, place = divmod(number, len(look.models))
         result[name] = Stroke(look.models[place], _DASHES[turn % len(_DASHES)], 1.8)
-    for number, name in enumerate(sorted(muted)):
+    for number, name in enumerate(muted):
         dash = _FLOOR_DASHES.get(name, ("dash", "dot")[number % 2])
         result[name] = Stroke(look.floor, dash, 1.2)
     return result

@@ -27,6 +27,8 @@ Sources = tuple[tuple[str, Stamp], ...]
 WATCHED = ("manifest.json", "status.json", "metrics.parquet", "history.csv", "predictions.zarr")
 """The files of a stamp, in its order."""
 
+_NEVER = "~"  # after every date
+
 
 @dataclass(frozen=True)
 class Card:
@@ -34,6 +36,7 @@ class Card:
 
     Attributes
     ----------
+    created : when it was begun first, ISO 8601 in UTC; empty where the run does not say.
     progress : share of the epochs done, 0 to 1; None where the run does not say.
     seconds : wall time of the run so far (s); None where the run does not say.
     problems : what could not be read, one line each.
@@ -53,6 +56,7 @@ class Card:
     epochs: int | None
     progress: float | None
     seconds: float | None
+    created: str
     updated: pd.Timestamp | None
     message: str
     store: str
@@ -101,9 +105,19 @@ def read() -> list[Card]:
 
 
 def model_names(runs: Iterable[Card]) -> tuple[list[str], list[str]]:
-    """Names of all models and, of these, of the floors, each sorted."""
-    found = list(runs)
-    return sorted({run.model for run in found}), sorted({run.model for run in found if run.floor})
+    """Names of all models and, of these, of the floors.
+
+    In an order in which new ones come last: by the experiment that had them first, within it by name.
+    """
+    found, begun = list(runs), dict[str, str]()
+    for run in found:
+        begun[run.experiment] = min(begun.get(run.experiment, _NEVER), run.created or _NEVER)
+    first = dict[str, str]()
+    for run in found:
+        first[run.model] = min(first.get(run.model, _NEVER), begun[run.experiment])
+    names = sorted(first, key=lambda name: (first[name], name))
+    floors = {run.model for run in found if run.floor}
+    return names, [name for name in names if name in floors]
 
 
 @st.cache_data(max_entries=500, show_spinner=False)
@@ -168,6 +182,7 @@ def _card(run: Run, stamp: Stamp) -> Card:
         epochs=epochs,
         progress=progress,
         seconds=float(total) if isinstance(total, (int, float)) else None,
+        created=str(manifest.get("created") or ""),
         updated=_time(status.get("updated")),
         message=str(status.get("message") or ""),
         store=str(manifest.get("store") or ""),

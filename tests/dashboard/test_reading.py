@@ -1,5 +1,6 @@
 """Reading runs: fresh when files change, one site at a time, and never stopped by a broken run."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,6 +41,25 @@ def test_a_changed_status_is_seen_at_once(
     assert cards.read()[0].progress == 0.25
     write_status(folder, {"state": "running", "epoch": 2, "epochs": 4})
     assert cards.read()[0].progress == 0.5
+
+
+@pytest.mark.usefixtures("runs")
+def test_models_of_a_later_experiment_come_last() -> None:
+    one = cards.read()[0]
+
+    def run(experiment: str, model: str, created: str, floor: bool = False) -> cards.Card:
+        return replace(one, experiment=experiment, model=model, created=created, floor=floor)
+
+    old = [
+        run("b", "physics", "2026-11-01T10:05:00+00:00"),
+        run("b", "hybrid", "2026-11-01T10:09:00+00:00"),
+        run("b", "persistence", "2026-11-01T10:01:00+00:00", floor=True),
+    ]
+    assert cards.model_names(old) == (["hybrid", "persistence", "physics"], ["persistence"])
+    waiting = run("a", "attention", "")
+    assert cards.model_names([waiting, *old])[0][-1] == "attention"
+    new = [waiting, run("a", "hybrid", "2026-11-02T08:00:00+00:00")]
+    assert cards.model_names([*new, *old])[0] == ["hybrid", "persistence", "physics", "attention"]
 
 
 @pytest.mark.usefixtures("runs")

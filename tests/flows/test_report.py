@@ -251,7 +251,7 @@ def test_colours_are_the_dashboards():
     from thalweg.dashboard.look import LIGHT, strokes
 
     models, floors = ["lstm", "hybrid", "climatology", "physics"], ["climatology"]
-    expected = {name: stroke.color for name, stroke in strokes(models, floors, LIGHT).items()}
+    expected = {name: stroke.color for name, stroke in strokes(sorted(models), floors, LIGHT).items()}
     assert figures.colours(models, floors) == expected
 
 
