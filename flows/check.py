@@ -33,7 +33,7 @@ class Check:
     dataset : the store, or None when it is still to be made.
     folds : of every split, when the store is there.
     elsewhere : whether it is to run on other machines: what this one lacks is no mistake.
-    warnings : what this machine lacks, one line each; a cluster may have it.
+    warnings : what this machine lacks or does not reach, one line each; a cluster may have it.
     """
 
     experiment: Experiment | None = None
@@ -60,7 +60,8 @@ def check(path: str | Path, changes: Mapping[str, Any] | None = None, *, elsewhe
     Raises
     ------
     UnavailableError
-        The store cannot be reached now, and nothing else is wrong: a mistake stays one later.
+        The store cannot be reached from here now, it is to run here, and nothing else is wrong: a mistake
+        stays one later.
     """
     try:
         experiment = override(load_experiment(path), dict(changes or {}))
@@ -73,8 +74,10 @@ def check(path: str | Path, changes: Mapping[str, Any] | None = None, *, elsewhe
         for keys, message in _found(experiment, result):
             line = source.line(keys)
             problems.append((line, f"{path}:{line}: {'.'.join(map(str, keys))}: {message}"))
-    except UnavailableError:
-        if not problems:
+    except UnavailableError as error:
+        if elsewhere:
+            result.warnings.append(f"{path}: not checked against its store: {error}")
+        elif not problems:
             raise
     ordered = sorted(problems, key=lambda pair: pair[0])
     result.problems = list(dict.fromkeys(text for _, text in ordered))

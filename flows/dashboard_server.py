@@ -15,10 +15,11 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from thalweg.flows.services.settings import is_loopback as is_loopback  # the page takes it from here
+from thalweg.flows.services.settings import listening
 from thalweg.storage import run_sharing
 from thalweg.storage.errors import InputError
 from thalweg.storage.run_mirror import tables
@@ -130,14 +131,6 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether an address, or a name for one, is this machine's own."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
 def _refuse_open_doors(sharing: Sharing) -> None:
     """Raise :class:`InputError` where others could read without a login that nobody allowed."""
     token = os.environ.get(TOKEN, "")
@@ -148,6 +141,7 @@ def _refuse_open_doors(sharing: Sharing) -> None:
         )
     if is_loopback(sharing.host) or sharing.public or token or _has_oidc():
         return
+    listening(sharing.host)  # what is no host at all is told as such
     raise InputError(
         f"--host {sharing.host}: others could read all results: set {TOKEN}, or [auth] in "
         ".streamlit/secrets.toml, so that they log in; or allow it with --public"
@@ -194,15 +188,12 @@ def _command(port: int, browser: bool, sharing: Sharing) -> list[str]:
 
 def _free_port(wanted: int | None, host: str) -> int:
     candidates = [wanted] if wanted is not None else range(8501, 8601)
-    try:
-        family, _, _, _, place = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
-    except OSError:
-        raise InputError(f"--host {host}: is no address of this machine") from None
+    family, place = listening(host)
     for port in candidates:
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((place[0], port))
+                probe.bind((place, port))
             except OSError as error:
                 if error.errno == errno.EADDRNOTAVAIL:
                     raise InputError(f"--host {host}: is no address of this machine") from None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from thalweg.flows.services.settings import is_loopback
 from thalweg.storage.errors import InputError
 
 LOCAL = "http://127.0.0.1:8265"
@@ -49,11 +49,7 @@ def host_and_port(url: str) -> tuple[str, int]:
 
 def is_local(url: str) -> bool:
     """Tell whether an address is this machine's own."""
-    host = host_and_port(url)[0]
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return is_loopback(host_and_port(url)[0])
 
 
 def token_for(url: str) -> str | None:

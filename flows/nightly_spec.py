@@ -41,7 +41,7 @@ class Chain(Spec):
 
 
 def read_chain(path: Path) -> tuple[Chain, Experiment]:
-    """Read a chain and check its experiment.
+    """Read a chain and check its experiment, against its store too where that is within reach.
 
     Raises
     ------

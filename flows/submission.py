@@ -122,7 +122,7 @@ def submit(
     Raises
     ------
     InputError
-        When anything in the experiment is wrong, as far as can be known here.
+        When anything in the experiment is wrong, as far as can be known here: a store out of reach is none.
     UnavailableError
         When the cluster does not answer.
     """

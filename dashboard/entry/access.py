@@ -61,7 +61,7 @@ def access() -> Access:
 def _refusal(near: bool, known: str | None) -> str:
     """Why nothing can be started; empty where it can."""
     if known is not None:
-        return "" if _among_submitters(known) else f"{known} may read, and is not among those who may submit."
+        return "" if _among_submitters() else f"{known} may read, and is not among those who may submit."
     if has_token() or has_oidc():
         return "Log in to start experiments."
     if not near:
@@ -73,11 +73,16 @@ def _refusal(near: bool, known: str | None) -> str:
 
 def who() -> str | None:
     """Who logged in: the name that OIDC gives, or `token`; None for nobody."""
-    if has_oidc() and st.user.get("is_logged_in"):
+    if by_oidc():
         return str(st.user.get("email") or st.user.get("name") or st.user.get("sub") or "somebody")
     if has_token() and (st.session_state.get(_LOGGED_IN) == _fingerprint() or _good_cookie()):
         return "token"
     return None
+
+
+def by_oidc() -> bool:
+    """Whether the visitor logged in with the identity provider."""
+    return has_oidc() and bool(st.user.get("is_logged_in"))
 
 
 def has_token() -> bool:
@@ -139,15 +144,19 @@ def _near() -> bool:
     return is_loopback(host.rpartition(":")[0].strip("[]") if ":" in host else host)
 
 
-def _among_submitters(known: str) -> bool:
-    """Whether OIDC's visitor may submit: all may where no list is given; `*@lab.org` is everybody of it."""
+def _among_submitters() -> bool:
+    """Whether the visitor may submit: all may where no list is given; `*@lab.org` is everybody of it.
+
+    Of what an identity provider tells only the address counts, and not one that it calls unverified: names
+    are often set by whoever bears them.
+    """
     listed = [each.strip().lower() for each in os.environ.get(SUBMITTERS, "").split(",") if each.strip()]
-    if not listed or known == "token":
+    if not listed or not by_oidc():
         return True
-    if has_oidc() and st.user.get("email_verified") is False:
+    email = str(st.user.get("email") or "").lower()
+    if not email or str(st.user.get("email_verified")).lower() == "false":
         return False
-    name = known.lower()
-    return any(name.endswith(each[1:]) if each.startswith("*@") else name == each for each in listed)
+    return any(email.endswith(each[1:]) if each.startswith("*@") else email == each for each in listed)
 
 
 def _good_cookie() -> bool:

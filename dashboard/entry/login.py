@@ -71,7 +71,8 @@ def leave() -> None:
     """A way to log out, for who logged in."""
     known = access.who()
     if known is not None and st.button(f"Log out ({known})", type="tertiary", key="log-out"):
+        from_provider = access.by_oidc()
         access.log_out()
-        if known != "token":
+        if from_provider:
             st.logout()
         st.rerun()

@@ -15,6 +15,7 @@ import pandas as pd
 import streamlit as st
 
 from thalweg.dashboard.look import FLOORS
+from thalweg.flows.palette import place
 from thalweg.storage import run_sharing
 from thalweg.storage.results import Run, place_in_order
 from thalweg.storage.run import RUN_NAME
@@ -107,7 +108,7 @@ def read() -> list[Card]:
 def model_names(runs: Iterable[Card]) -> tuple[list[str], list[str]]:
     """Names of all models and, of these, of the floors.
 
-    In an order in which new ones come last: by the experiment that had them first, within it by name.
+    In an order in which new ones come last: by the experiment that had them first, then as in reports.
     """
     found, begun = list(runs), dict[str, str]()
     for run in found:
@@ -115,7 +116,7 @@ def model_names(runs: Iterable[Card]) -> tuple[list[str], list[str]]:
     first = dict[str, str]()
     for run in found:
         first[run.model] = min(first.get(run.model, _NEVER), begun[run.experiment])
-    names = sorted(first, key=lambda name: (first[name], name))
+    names = sorted(first, key=lambda name: (first[name], place(name)))
     floors = {run.model for run in found if run.floor}
     return names, [name for name in names if name in floors]
 

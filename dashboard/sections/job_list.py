@@ -1,4 +1,4 @@
-"""Jobs that were started from the page: how they are, what they say, and stopping them."""
+"""Jobs that were started from the page: how they are, what they say, and stopping or unscheduling them."""
 
 import pandas as pd
 import streamlit as st
@@ -8,8 +8,9 @@ from thalweg.dashboard.entry import access
 from thalweg.dashboard.entry.access import Access
 from thalweg.dashboard.look import Look, duration, text
 from thalweg.dashboard.starting import jobs
+from thalweg.storage.errors import InputError
 
-_STATES = {"lost": "unknown"}
+_STATES = {"lost": "unknown", "scheduled": "running"}
 _SHOWN = 50
 
 
@@ -65,18 +66,19 @@ def _list(look: Look, allowed: Access) -> None:
 def _listed(look: Look, allowed: Access, alive: bool) -> None:
     """The list; the whole page again when the first job starts or the last one ends."""
     _list(look, allowed)
-    if alive and not any(job.alive for job in jobs.jobs()):
+    if alive != any(job.alive for job in jobs.jobs()):
         st.rerun()
 
 
 def _told(job: jobs.Job, look: Look, allowed: Access) -> None:
-    """One job: its state, what it says, and a way to stop it."""
+    """One job: its state, what it says, and a way to stop it or to remove its schedule."""
     color = _color(job.state, look)
+    clock = f" at {job.clock}" if job.state == "scheduled" else ""
     ended = "" if job.code in (None, 0) or job.state == "stopped" else f", exit code {job.code}"
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.html(
             f'<div class="t-title"><b>{text(job.experiment)}</b> <span style="color:{color}">'
-            f"{text(job.state)}{ended}</span><span>{text(job.id)}</span></div>",
+            f"{text(job.state + clock)}{ended}</span><span>{text(job.id)}</span></div>",
             width="content",
         )
         with st.container(horizontal=True, width="content"):
@@ -88,6 +90,12 @@ def _told(job: jobs.Job, look: Look, allowed: Access) -> None:
             )
             if job.alive and allowed.may_submit and st.button("Cancel", key="cancel", icon=":material/stop:"):
                 _cancel(job)
+            if (
+                job.state == "scheduled"
+                and allowed.may_submit
+                and st.button("Remove the schedule", key="remove-schedule", icon=":material/event_busy:")
+            ):
+                _remove_schedule(job)
     if job.state == "lost":
         parts.note(
             "Its process went away without a word, as when a machine goes down. Start it again: it goes on."
@@ -105,6 +113,21 @@ def _cancel(job: jobs.Job) -> None:
         st.toast("It stops; what is done is kept, and the same experiment goes on from there.")
     else:
         st.toast("It had ended before.")
+
+
+def _remove_schedule(job: jobs.Job) -> None:
+    """Start the job that removes a schedule, after asking once more whether this visitor may."""
+    now = access.access()
+    if not now.may_submit:
+        st.error("Log in to remove schedules.")
+        return
+    try:
+        removal = jobs.start_removal(job, now.who)
+    except InputError as error:
+        st.error(choices.plain(str(error)), icon=":material/error:")
+        return
+    choices.keep("job", removal.id)
+    st.toast("Nothing more is planned; a run under way ends first.")
 
 
 def _color(state: str, look: Look) -> str:

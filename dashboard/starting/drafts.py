@@ -7,7 +7,9 @@ import yaml
 
 from thalweg.dashboard.reading import cards
 from thalweg.dashboard.starting import jobs
-from thalweg.dashboard.starting.typed import MOST_BYTES, files, workspace
+from thalweg.dashboard.starting.job_keeper import EXPERIMENT
+from thalweg.dashboard.starting.typed import MOST_BYTES, files
+from thalweg.dashboard.starting.typed_paths import workspace
 from thalweg.flows.experiment import Experiment
 from thalweg.storage.results import Run
 
@@ -48,7 +50,7 @@ def text_of(origin: str) -> str:
         if kind == "run":
             return _of_run(name) or _EMPTY
         if kind == "job" and (job := jobs.find(name)) is not None:
-            return (job.folder / jobs.EXPERIMENT).read_text(encoding="utf-8")[:MOST_BYTES]
+            return (job.folder / EXPERIMENT).read_text(encoding="utf-8")[:MOST_BYTES]
     except (OSError, UnicodeDecodeError):
         return _EMPTY
     return _EMPTY

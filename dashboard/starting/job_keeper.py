@@ -16,10 +16,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from thalweg.dashboard.starting import schedules
 from thalweg.flows.services.processes import Process
 from thalweg.storage import atomic
 
 ORDER, STATE, END, LOG = "job.json", "state.json", "end.json", "log.txt"
+EXPERIMENT = "experiment.yaml"
 STOP_SECONDS = 40.0  # a run writes how far it is, and its workers end
 LOOK_SECONDS = 0.5
 
@@ -46,8 +48,9 @@ class Keeper:
         self._write()
         code = 1
         try:
-            remote = self.order["where"] == "ray"
-            code = self._on_cluster() if remote else self._run(self.order["command"])
+            ways = {"ray": self._on_cluster, "schedule": self._by_the_clock}
+            way = ways.get(self.order["where"])
+            code = way() if way else self._run(self.order["command"])
         finally:
             end = {"code": code, "stopped": self.stopped, "ended": datetime.now(UTC).isoformat()}
             atomic.write_text(self.folder / END, json.dumps(end))
@@ -71,6 +74,21 @@ class Keeper:
                     [*self.order["thalweg"], "cancel", name, *address],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=120, check=False,
                 )  # fmt: skip
+        return code
+
+    def _by_the_clock(self) -> int:
+        """Make the schedule of an experiment's name, or remove it, and note what came of it."""
+        file, removes = Path(self.order["file"]), self.order.get("removes")
+        if removes:
+            code = self._run(self.order["command"])
+            if code == 0:
+                schedules.removed(file, removes)
+            return code
+        with schedules.written(file, (self.folder / EXPERIMENT).read_text(encoding="utf-8")) as worked:
+            code = self._run(self.order["command"])  # without a server it keeps the clock until it is stopped
+            worked.append(code == 0)
+        if code == 0:
+            schedules.made(file, self.folder.name)
         return code
 
     def _run(self, command: list[str], output: Path | None = None) -> int:

@@ -1,7 +1,8 @@
 """Jobs that were started from the page: each a folder and a process of its own, which outlives the dashboard.
 
 A folder `.jobs/ID` beside the runs holds `experiment.yaml` as it was checked, `job.json` (what was ordered),
-`state.json` (its processes), `log.txt` and, once it ended, `end.json`.
+`state.json` (its processes), `log.txt` and, once it ended, `end.json`. What is scheduled lies in
+`.jobs/schedules`.
 """
 
 import json
@@ -19,15 +20,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from thalweg.dashboard.reading import cards
-from thalweg.dashboard.starting.job_keeper import END, LOG, ORDER, STATE
-from thalweg.dashboard.starting.typed import workspace
+from thalweg.dashboard.starting import schedules
+from thalweg.dashboard.starting.job_keeper import END, EXPERIMENT, LOG, ORDER, STATE
+from thalweg.dashboard.starting.typed import Where
+from thalweg.dashboard.starting.typed_paths import workspace
 from thalweg.flows.job_address import dashboard_url
 from thalweg.flows.services.processes import Process
 from thalweg.storage import atomic, run_sharing
 from thalweg.storage.errors import InputError
 
 FOLDER = ".jobs"
-EXPERIMENT = "experiment.yaml"
 MOST_ALIVE = 4  # jobs of the page that run at once
 LOG_BYTES = 64 * 1024  # of the end of a log that are shown
 THALWEG = [sys.executable, "-m", "thalweg.flows.cli"]
@@ -35,7 +37,6 @@ THALWEG = [sys.executable, "-m", "thalweg.flows.cli"]
 _HIDDEN = ("THALWEG_DASHBOARD_", "STREAMLIT_", "MALLOC_", "ARROW_DEFAULT_MEMORY_POOL")
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[a-z0-9_-]+")
 
-Where = Literal["local", "ray", "schedule"]
 Command = Literal["run", "search"]
 
 
@@ -45,10 +46,11 @@ class Job:
 
     Attributes
     ----------
-    state : ``running``, ``done``, ``failed`` or ``stopped``; ``lost`` when its process went away without
-        saying how it ended.
+    state : ``running``, ``done``, ``failed`` or ``stopped``; ``scheduled`` while a Prefect server has the
+        schedule that it made; ``lost`` when its process went away without saying how it ended.
     what : such as `thalweg run`.
     by : who started it.
+    clock : cron line and time zone of what it schedules; empty for others.
     """
 
     id: str
@@ -61,6 +63,7 @@ class Job:
     code: int | None
     created: datetime | None
     ended: datetime | None
+    clock: str = ""
 
     @property
     def alive(self) -> bool:
@@ -97,11 +100,12 @@ class Job:
 def jobs() -> list[Job]:
     """All jobs, the newest first; those that another dashboard started, or this one before, too."""
     try:
-        folders = sorted(_home().iterdir(), reverse=True)
+        folders = list(_home().iterdir())
     except OSError:
         return []
     found = (_job(folder) for folder in folders if _ID.fullmatch(folder.name))
-    return [job for job in found if job is not None]
+    # the time in the id is in whole seconds
+    return sorted((job for job in found if job is not None), key=_age, reverse=True)
 
 
 def find(name: str) -> Job | None:
@@ -140,19 +144,52 @@ def start_on_cluster(text: str, experiment: str, by: str, address: str, command:
 
 
 def start_scheduled(text: str, experiment: str, by: str, cron: str, timezone: str = "UTC") -> Job:
-    """Let `thalweg schedule` serve an experiment by the clock, until it is cancelled.
+    """Give an experiment to a Prefect server, in place of an earlier one of its name.
+
+    Where there is no server the job keeps the clock itself, until it is cancelled.
 
     Raises
     ------
     InputError
-        When the cron line or the time zone is wrong.
+        When the cron line or the time zone is wrong, or a job of the same name is at it.
     """
     from thalweg.flows.scheduling import make_schedule
 
     cron = " ".join(cron.split())
     make_schedule(cron, timezone)
-    order = {"where": "schedule", "what": f"thalweg schedule, {cron} {timezone}"}
+    file = schedules.file_of(_home(), experiment)
+    _refuse_another(experiment)
+    order = {
+        "where": "schedule",
+        "what": f"thalweg schedule, {cron} {timezone}",
+        "clock": f"{cron} {timezone}",
+        "file": str(file),
+    }
     return _start(text, experiment, by, order, "schedule", ("--cron", cron, "--timezone", timezone))
+
+
+def start_removal(job: Job, by: str) -> Job:
+    """Remove the schedule that a job made, after the run of it that is under way.
+
+    Raises
+    ------
+    InputError
+        When it has none, or a job of the same name is at it.
+    """
+    if job.state != "scheduled":
+        raise InputError(f"{job.id}: has no schedule that could be removed")
+    _refuse_another(job.experiment)
+    file = _order(job.folder)["file"]
+    order = {"where": "schedule", "what": "thalweg schedule --remove", "file": file, "removes": job.id}
+    text = (job.folder / EXPERIMENT).read_text(encoding="utf-8")
+    return _start(text, job.experiment, by, order, "schedule", ("--remove",))
+
+
+def _refuse_another(experiment: str) -> None:
+    """Refuse a second job that schedules an experiment's name, or removes its schedule, while one does."""
+    for job in jobs():
+        if job.alive and job.where == "schedule" and job.experiment == experiment:
+            raise InputError(f"{job.id}: schedules {experiment} already: cancel that job first")
 
 
 def _start(
@@ -160,7 +197,7 @@ def _start(
 ) -> Job:
     """Write a job's folder and start its keeper."""
     going = [job for job in jobs() if job.alive]
-    if len(going) >= MOST_ALIVE:
+    if len(going) >= MOST_ALIVE and "removes" not in order:
         raise InputError(f"{len(going)} jobs run already, and {MOST_ALIVE} may: wait for one, or cancel it")
     if not re.fullmatch(r"[a-z0-9_-]+", experiment):
         raise InputError(f"{experiment!r}: is no name of an experiment")
@@ -176,7 +213,7 @@ def _start(
         "experiment": experiment,
         "by": by,
         "created": datetime.now(UTC).isoformat(),
-        "command": [*THALWEG, command, str(file), "--runs", runs, *words],
+        "command": [*THALWEG, command, str(order.get("file", file)), "--runs", runs, *words],
     }
     atomic.write_text(folder / ORDER, json.dumps(full, indent=2))
     kept = {key: value for key, value in os.environ.items() if not key.startswith(_HIDDEN)}
@@ -202,15 +239,18 @@ def _wait_for(folder: Path, keeper: "subprocess.Popen[bytes]") -> None:
 
 
 def _job(folder: Path) -> Job | None:
-    order = _json(folder / ORDER)
-    if order is None:
+    order = _order(folder)
+    if not order:
         return None
+    alive = bool(_processes(folder))  # before its end is read, which it writes before it goes
     end = _json(folder / END)
     code = None if end is None else int(end.get("code", 1))
     if end is not None:
         state = "stopped" if end.get("stopped") else "failed" if code else "done"
     else:
-        state = "running" if _processes(folder) else "lost"
+        state = "running" if alive else "lost"
+    if end is not None and order.get("clock") and schedules.maker(Path(str(order["file"]))) == folder.name:
+        state = "scheduled"
     return Job(
         id=folder.name,
         folder=folder,
@@ -222,7 +262,17 @@ def _job(folder: Path) -> Job | None:
         code=code,
         created=_time(order.get("created")),
         ended=None if end is None else _time(end.get("ended")),
+        clock=str(order.get("clock", "")),
     )
+
+
+def _order(folder: Path) -> dict[str, Any]:
+    """What was ordered; empty where that cannot be read."""
+    return _json(folder / ORDER) or {}
+
+
+def _age(job: Job) -> tuple[str, str]:
+    return job.id[:15], "" if job.created is None else job.created.isoformat()
 
 
 def _processes(folder: Path) -> list[Process]:

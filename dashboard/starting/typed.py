@@ -5,18 +5,18 @@ for it: it is of limited size, also when its anchors are expanded; its paths sta
 code that it names is named by an experiment file of the workspace already.
 """
 
-import os
 import re
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 import yaml
 
+from thalweg.dashboard.starting.typed_paths import path_refusal, workspace
 from thalweg.flows import check_view, worker
 from thalweg.flows.check import Check, check
 from thalweg.flows.space import cost_text
@@ -24,11 +24,12 @@ from thalweg.storage.errors import InputError, UnavailableError
 
 MOST_BYTES = 256 * 1024
 MOST_NODES = 20_000  # keys and values, those that anchors repeat counted each time
-FOLDERS = "THALWEG_DASHBOARD_FOLDERS"
-"""Further folders, with `:` between, in which a submitted experiment may read and make stores."""
+Where = Literal["local", "ray", "schedule"]
 _DOTTED = re.compile(r"[^\W\d][\w.]*:[^\W\d]\w*")  # package.module:name
 _LIKE_CODE = re.compile(r"[^:/%{\n]+:[^:/\n]+")  # all that could be taken for it
 _CODE_KEYS = ("kind", "process")  # what is imported where a `:` is in it
+_SOURCE = ("data", "source")
+_BINARY = "tag:yaml.org,2002:binary"
 _LINE = re.compile(r"^(\d+): ")
 
 
@@ -43,6 +44,8 @@ class Typed:
     kinds : kind of each model; empty where it could not be read.
     epochs : most epochs that each model is trained.
     search : what its search costs, in words; empty without one.
+    unreachable : why it could not be checked against its store; empty where it was.
+    warnings : what this machine lacks that it asks for, one line each.
     """
 
     problems: list[tuple[int, str]] = field(default_factory=list)
@@ -50,6 +53,8 @@ class Typed:
     kinds: dict[str, str] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
     search: str = ""
+    unreachable: str = ""
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -57,24 +62,19 @@ class Typed:
         return str(self.plan.get("experiment", ""))
 
 
-def workspace() -> Path:
-    """The folder that paths of experiments are relative to: where the server was started."""
-    return Path.cwd().resolve()
-
-
-def check_typed(text: str, elsewhere: bool = False) -> Typed:
+def check_typed(text: str, where: Where = "local") -> Typed:
     """Check a typed experiment as `thalweg check` does, after what is asked of the page's alone.
 
     Parameters
     ----------
-    elsewhere : it is to run on other machines.
+    where : it is to run. A store that cannot be reached now may be there for a cluster, or later.
     """
     if not text.strip():
         return Typed([(0, "is empty: pick an experiment to begin with, or paste one")])
     problems = refusals(text)
     if problems:
         return Typed(problems)
-    return _checked(text, elsewhere, _moment())
+    return _checked(text, where, _moment())
 
 
 def refusals(text: str) -> list[tuple[int, str]]:
@@ -88,13 +88,14 @@ def refusals(text: str) -> list[tuple[int, str]]:
             return [(0, f"has more than {MOST_NODES:,} keys and values")]
         known = known_code()
         found = [] if tree is None else list(_strings(tree))
+        named = any("{variable}" in node.value for _, node in found)
     except RecursionError:
         return [(0, "is nested too deeply; an anchor (&) may hold itself (*)")]
     except yaml.YAMLError:
         return []  # the check tells of it, with the line
     problems = []
     for keys, node in found:
-        why = _refusal(str(node.value), keys[-1] if keys else "", known)
+        why = _refusal(node, keys, known) or (_name_refusal(node.value, keys) if named else "")
         if why:
             place = ".".join(keys)
             problems.append((node.start_mark.line + 1, f"{place}: {why}" if place else why))
@@ -128,38 +129,34 @@ def _is_experiment(path: Path) -> bool:
     return all(re.search(rf"^{key}:", text, re.M) for key in ("name", "data", "models", "splits"))
 
 
-def _refusal(value: str, key: str, known: set[str]) -> str:
+def _refusal(node: yaml.ScalarNode, keys: tuple[str, ...], known: set[str]) -> str:
     """Why a text must not stand in a submitted experiment; nothing where it may."""
+    value, key = node.value, keys[-1] if keys else ""
+    if node.tag == _BINARY:
+        return f"{value!r}: binary values are not taken: write it as text"
     if (_LIKE_CODE.fullmatch(value) or (key in _CODE_KEYS and ":" in value)) and value not in known:
         return f"{value!r}: code of your own must be named by an experiment file of the workspace already"
     if "://" in value and not value.startswith("s3://"):
         return f"{value!r}: only folders of the workspace and s3://bucket/prefix are taken"
     if "://" in value:
         return ""
-    if value.startswith(("/", "~")) or ".." in re.split(r"[/\\]", value):
-        return "" if _inside(value) else f"{value!r}: leaves the workspace"
-    parts = value.split("/")
-    if len(parts) > 1 and any(part.startswith(".") and part != "." for part in parts):
-        return f"{value!r}: hidden files and folders are not taken"
-    return "" if "\n" in value or len(value) > 1000 or _inside(value) else f"{value!r}: leaves the workspace"
+    return path_refusal(value, whole=value != "" and _plain(keys)[:2] == _SOURCE and key != "kind")
 
 
-def _inside(value: str) -> bool:
-    """Whether a path stays in the workspace, or in a further folder that is allowed, wherever links lead.
+def _name_refusal(value: str, keys: tuple[str, ...]) -> str:
+    """Why a column must not stand in place of `{variable}` in a path; nothing where it may."""
+    from thalweg.storage.sources.csv_layouts import NAME
 
-    Of a pattern it is the part before its first sign that counts.
-    """
-    if value.startswith("~") or "\0" in value:
-        return False
-    fixed = re.split(r"[*?\[{]", value)[0]
-    if ".." in re.split(r"[/\\]", value[len(fixed) :]):
-        return False
-    try:
-        place = (workspace() / fixed).resolve()
-    except (OSError, RuntimeError):  # too long for a path, or a circle of links: it is none
-        return not value.startswith("/")
-    further = [Path(each).resolve() for each in os.environ.get(FOLDERS, "").split(":") if each]
-    return any(place.is_relative_to(root) for root in (workspace(), *further))
+    own = _plain(keys)
+    is_column = own[:3] == (*_SOURCE, "variables") and (len(own) == 4 or own[-1] == "column")
+    return (
+        f"{value!r}: cannot name a file, as {{variable}} does" if is_column and not NAME.match(value) else ""
+    )
+
+
+def _plain(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """The keys above a value without those that merge another mapping into theirs."""
+    return tuple(key for key in keys if key != "<<")
 
 
 def _strings(
@@ -200,16 +197,36 @@ def _moment() -> int:
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
-def _checked(text: str, elsewhere: bool, moment: int) -> Typed:
+def _checked(text: str, where: Where, moment: int) -> Typed:
     worker.enter(str(workspace()))
     with tempfile.TemporaryDirectory(prefix="thalweg-typed-") as folder:
         path = Path(folder) / "experiment.yaml"
         path.write_text(text, encoding="utf-8")
         try:
-            found = check(path, elsewhere=elsewhere)
-        except (InputError, UnavailableError) as error:
+            found = _found(path, where)
+        except InputError as error:
             return Typed([_placed(line, path) for line in str(error).splitlines()])
-    return Typed([_placed(line, path) for line in found.problems], check_view.plan(found), *_costs(found))
+        except UnavailableError as error:
+            return Typed(unreachable=f"not checked against its store: {' '.join(str(error).split())}")
+    told = [_placed(line, path)[1] for line in found.warnings]
+    return Typed(
+        [_placed(line, path) for line in found.problems],
+        check_view.plan(found),
+        *_costs(found),
+        # of an experiment that runs elsewhere nothing else is warned of
+        unreachable="; ".join(told) if found.elsewhere else "",
+        warnings=[] if found.elsewhere else told,
+    )
+
+
+def _found(path: Path, where: Where) -> Check:
+    """Check a file; of a store that is away, and is read elsewhere or later, the check only warns."""
+    try:
+        return check(path, elsewhere=where == "ray")
+    except UnavailableError:
+        if where != "schedule":
+            raise
+        return check(path, elsewhere=True)
 
 
 def _costs(found: Check) -> tuple[dict[str, str], dict[str, int], str]:

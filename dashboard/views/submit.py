@@ -14,7 +14,8 @@ from thalweg.dashboard.reading.estimates import Estimate, estimate
 from thalweg.dashboard.sections import job_list
 from thalweg.dashboard.starting import drafts, jobs
 from thalweg.dashboard.starting.editor import editor, typed
-from thalweg.dashboard.starting.typed import Typed, check_typed, workspace
+from thalweg.dashboard.starting.typed import Typed, Where, check_typed
+from thalweg.dashboard.starting.typed_paths import workspace
 from thalweg.storage.errors import InputError
 
 _WHERE = {"local": "This machine", "ray": "Ray cluster", "schedule": "By the clock"}
@@ -60,9 +61,9 @@ def compose(look: Look, allowed: Access) -> None:
         )
         original = drafts.text_of(origin)
         content = typed(original, origin)
-        where = choices.recall("where") or "local"
+        where = _where(choices.recall("where"))
         with st.spinner("Checking …", show_time=False):
-            found = check_typed(content, elsewhere=where == "ray")
+            found = check_typed(content, where)
         colors = (look.states["failed"], look.panel)
         editor(original, origin, found.problems, read_only=False, colors=colors)
         parts.note(
@@ -71,7 +72,7 @@ def compose(look: Look, allowed: Access) -> None:
         )
     with right:
         verdict(found, look)
-        if not found.problems:
+        if found.name and not found.problems:
             planned(found)
         start(found, content, allowed)
 
@@ -79,10 +80,16 @@ def compose(look: Look, allowed: Access) -> None:
 def verdict(found: Typed, look: Look) -> None:
     """Whether it can be run, else every mistake with its line."""
     problems = found.problems
+    notes = (found.unreachable, *found.warnings)
+    told = "".join(f'<div class="t-note">{text(note)}</div>' for note in notes if note)
     if not problems:
+        color, sign, words = (
+            (look.states["done"], "✓", f"<b>{text(found.name)}</b> can be run")
+            if found.name
+            else (look.states["stopped"], "!", "it cannot be told whether it can be run here")
+        )
         st.html(
-            f'<div role="status" class="t-verdict"><b style="color:{look.states["done"]}">✓</b> '
-            f"<b>{text(found.name)}</b> can be run</div>"
+            f'<div role="status" class="t-verdict"><b style="color:{color}">{sign}</b> {words}</div>{told}'
         )
         return
     many = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
@@ -95,7 +102,7 @@ def verdict(found: Typed, look: Look) -> None:
     )
     st.html(
         f'<div role="status" class="t-verdict"><b style="color:{look.states["failed"]}">×</b> {many}</div>'
-        f"{lines}{more}"
+        f"{lines}{more}{told}"
     )
 
 
@@ -107,6 +114,8 @@ def planned(found: Typed) -> None:
         head = "".join(f'<th class="l">{each}</th>' for each in ("split", "folds", "trained on", "tested on"))
         rows = "".join(_split_row(folds, split) for split in dict.fromkeys(fold["split"] for fold in folds))
         parts.html(f'<table class="t"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>')
+    elif found.unreachable:
+        parts.note("Its splits are checked when it starts.")
     else:
         parts.note(f"{plan['store']} will be made from its source first; its splits are checked then.")
     cells = {model: len(folds) * len(own) for model, own in seeds.items()}
@@ -151,10 +160,10 @@ def start(found: Typed, content: str, allowed: Access) -> None:
         )
         zone = two.text_input("Time zone", "UTC", max_chars=60)
         parts.note(
-            "Where a Prefect server is known (as of `thalweg up`) it becomes a deployment there; else this "
-            "job keeps the clock until it is cancelled."
+            "Where a Prefect server is known (as of `thalweg up`) it becomes a deployment there, in place of "
+            "an earlier one of the same name; else this job keeps the clock until it is cancelled."
         )
-    ready = not found.problems
+    ready = not found.problems and found.name != ""
     if st.button("Start", type="primary", disabled=not ready, icon=":material/play_arrow:", key="start"):
         try:
             job = _started(found, content, allowed.who, where, command, address, cron, zone)
@@ -164,8 +173,10 @@ def start(found: Typed, content: str, allowed: Access) -> None:
         choices.keep("job", job.id)
         st.toast(f"{choices.plain(found.name)} was started", icon=":material/check:")
         st.rerun()
-    if not ready:
+    if found.problems:
         parts.note("It can be started once nothing is wrong with it.")
+    elif not ready:
+        parts.note("It can be started here once its store is reached; on a cluster or by the clock now.")
 
 
 def _started(
@@ -175,15 +186,21 @@ def _started(
     now = access.access()
     if not now.may_submit:
         raise InputError(now.why_not)
-    again = check_typed(content, elsewhere=where == "ray")
-    if again.problems or again.name != found.name:
-        raise InputError("; ".join(what for _, what in again.problems) or "it has changed meanwhile")
+    again = check_typed(content, _where(where))
+    if again.problems or not again.name or again.name != found.name:
+        told = "; ".join(what for _, what in again.problems) or again.unreachable
+        raise InputError(told or "it has changed meanwhile")
     what: jobs.Command = "search" if command == "search" else "run"
     if where == "ray":
         return jobs.start_on_cluster(content, found.name, who, address, what)
     if where == "schedule":
         return jobs.start_scheduled(content, found.name, who, cron, zone.strip() or "UTC")
     return jobs.start_local(content, found.name, who, what)
+
+
+def _where(told: str | None) -> Where:
+    """Where it is to run, as an address may tell."""
+    return "ray" if told == "ray" else "schedule" if told == "schedule" else "local"
 
 
 def _split_row(folds: Sequence[Mapping[str, Any]], split: str) -> str:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from thalweg.flows.palette import MODELS
+from thalweg.flows.palette import MODELS, place
 
 COLOURS = MODELS
 INK, MUTED, FAINT, FLOOR = "#1a242e", "#5c6975", "#e4e9ed", "#7d8892"
@@ -39,10 +39,10 @@ STYLE: Any = {
 
 
 def colours(models: Iterable[str], floors: Iterable[str] = ()) -> dict[str, str]:
-    """Give each model its colour, the same as on the dashboard: by its place among the sorted names."""
+    """Give each model its colour, by its place among them: the dashboard's, where there are no others."""
     muted = set(floors)
-    names = sorted(set(models) - muted)
-    found = {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(names)}
+    names = sorted(set(models) - muted, key=place)
+    found = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
     return found | dict.fromkeys(muted, FLOOR)
 
 
@@ -102,11 +102,11 @@ def ranges(
     """Draw a value and its interval for each name, one below the other."""
     places = np.arange(len(names))[::-1]
     values, below, above = (np.asarray(each, dtype=float) for each in (middle, low, high))
-    for place, value, start, end, shade in zip(
+    for row, value, start, end, shade in zip(
         places, values, below, above, shades or [COLOURS[0]] * len(names), strict=True
     ):
-        axes.plot([start, end], [place, place], color=shade, lw=2, solid_capstyle="round")
-        axes.plot(value, place, "o", color=shade, ms=5)
+        axes.plot([start, end], [row, row], color=shade, lw=2, solid_capstyle="round")
+        axes.plot(value, row, "o", color=shade, ms=5)
     axes.set_yticks(places, names)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.axvline(0, color=MUTED, lw=0.8)

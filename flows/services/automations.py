@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from typing import Any
 
+from thalweg.flows.server import configured_url
+from thalweg.flows.services.health import prefect_asked
 from thalweg.flows.services.keeper import TAG
+from thalweg.storage.errors import InputError, UnavailableError
 
 DRIFT_EVENT = "thalweg.drift"
 BLOCK = "thalweg-notify"
@@ -74,8 +78,21 @@ def ensure(url: str | None) -> list[str]:
 
 
 def main() -> int:
-    """Tell the server; `thalweg up` runs this when it is well."""
-    print(f"automations: {', '.join(ensure(os.environ.get('THALWEG_NOTIFY_URL'))) or 'none'}", flush=True)
+    """Tell the server; `thalweg up` runs this when it is well, and elsewhere whoever sets the address."""
+    url = os.environ.get("THALWEG_NOTIFY_URL")
+    try:
+        if not configured_url():  # Prefect would start a server of its own, and tell that
+            raise InputError("PREFECT_API_URL is missing: name the Prefect server")
+        if url and not re.match(r"https?://[^/]", url):
+            raise InputError(
+                "THALWEG_NOTIFY_URL: is no address: write one such as https://hooks.lab.org/thalweg"
+            )
+        with prefect_asked():
+            made = ensure(url)
+    except (InputError, UnavailableError) as error:
+        print(f"thalweg: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    print(f"automations: {', '.join(made) or 'none'}", flush=True)
     return 0
 
 

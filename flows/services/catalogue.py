@@ -15,8 +15,8 @@ from thalweg.flows.cluster import OBJECT_STORE_BYTES
 from thalweg.flows.services import health
 from thalweg.flows.services.keeper import HEARTBEAT_SECONDS
 from thalweg.flows.services.settings import HEALTH_PATHS, LOOPBACK, SERVICES, Settings, is_loopback
-from thalweg.flows.services.state import mark_of
-from thalweg.flows.services.tokens import authorization, token_file
+from thalweg.flows.services.state import State, mark_of
+from thalweg.flows.services.tokens import NAMES, authorization, read_token, token_file
 from thalweg.storage.errors import InputError
 
 # Nothing is sent to anybody.
@@ -120,6 +120,26 @@ def clients(
         found["RAY_AUTH_MODE"] = "token"
         found["RAY_AUTH_TOKEN_PATH"] = str(token_file(settings.home, "ray"))
         found["RAY_AUTH_TOKEN"] = ""  # one of another cluster would go before the file
+    return found
+
+
+def clients_of(state: State) -> dict[str, str]:
+    """Give the environment of those who use what was started, wherever that is by now said to be.
+
+    Raises
+    ------
+    InputError
+        When a token is gone, or what is written down is not of `thalweg up`.
+    """
+    try:
+        settings = Settings(**{**state.settings, "home": Path(state.settings["home"])})
+    except (KeyError, TypeError) as error:
+        raise InputError(f"state.json: is not what `thalweg up` writes: {error!r}; delete it") from None
+    left_out = set(SERVICES) - {each.name for each in state.services}
+    tokens = {name: read_token(settings.home, name) for name in NAMES}
+    found = clients(settings, tokens, {}, left_out)
+    if "prefect" in left_out:  # another one is used, which the environment has to name
+        del found["PREFECT_API_URL"]
     return found
 
 

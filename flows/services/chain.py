@@ -1,4 +1,7 @@
-"""One night of the chain of :mod:`thalweg.flows.nightly`, as tasks of the flow that schedules run."""
+"""One night of the chain of :mod:`thalweg.flows.nightly`, as tasks of the flow that schedules run.
+
+What reads the experiment or its store, or takes and sends runs, is a task: tried again where that may help.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,17 @@ from thalweg.storage.run_mirror import results
 
 def chain(spec: Path, runs: Path, hours: float) -> str:
     """Ingest, look at the newest model, tell of drift, train anew when it is time; says what was done."""
-    settings, experiment = nightly_spec.read_chain(spec)
+    settings, experiment = guarded(hours, name=f"read {spec.name}")(nightly_spec.read_chain)(spec)
     said = [ingest(Path(settings.experiment), hours)]
     folder = runs / experiment.name
     if nightly.newest_run(runs, settings, experiment.name) is None:
         said.append(_train(settings, runs, {}, hours))
-        run_sharing.pull(folder, results)  # it may have been run elsewhere; with its weights
+        # it may have been run elsewhere; with its weights
+        guarded(hours, name=f"take runs of {experiment.name}")(run_sharing.pull)(folder, results)
     run = nightly.newest_run(runs, settings, experiment.name)
     if run is None:
         return "\n".join([*said, f"{settings.model} of {experiment.name}: no run is done"])
-    key = _key(run.path, experiment.data.store, settings)
+    key = guarded(hours, name=f"name the look at {run.id}")(_key)(run.path, experiment.data.store, settings)
     content = guarded(hours, name=f"look at {run.id}", cache_key=key)(_look)(
         str(run.path), settings.model_dump()
     )
@@ -39,7 +43,8 @@ def chain(spec: Path, runs: Path, hours: float) -> str:
         nightly.keep_look(folder, found)
         said.append(found.text())
         _tell(found)
-    if changes := nightly.due(folder, settings, experiment):
+    due = guarded(hours, name=f"see whether {experiment.name} is due")(nightly.due)
+    if changes := due(folder, settings, experiment):
         said.append(_train(settings, runs, changes, hours))
         nightly.keep_retrained(folder, changes["name"])
     return "\n".join(said)

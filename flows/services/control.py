@@ -86,11 +86,14 @@ def _left(state: State) -> bool:
 
 
 def status(options: Namespace) -> int:
-    """Show how each service does; 1 when one is not well."""
+    """Show how each service does, or print where they are; 1 when one is not well, or nothing is up."""
     settings = read()
     state = read_state(settings.home)
     if options.env:
-        for name, text in catalogue.clients(settings, make_tokens(settings.home)).items():
+        if state is None or not (state.process.alive() or _left(state)):
+            print(f"{settings.home}: nothing is up; `thalweg up` starts it", file=sys.stderr)
+            return FAILED
+        for name, text in catalogue.clients_of(state).items():
             print(f"export {name}={shlex.quote(text)}")
         return DONE
     if state is None:

@@ -16,10 +16,11 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from thalweg.flows.scheduling import deployment_name, first_planned, place_digest
+from thalweg.flows.services.health import prefect_asked
 from thalweg.flows.services.keeper import TAG
 from thalweg.flows.services.schedule_command import parameters
 from thalweg.flows.services.settings import WORK_POOL
-from thalweg.storage.errors import InputError, UnavailableError
+from thalweg.storage.errors import InputError
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -51,18 +52,17 @@ def deploy(kind: str, options: Namespace, timing: Schedule | None) -> dict[str, 
 
 
 async def _deploy(name: str, pool: str, given: dict[str, Any], timing: Schedule | None) -> dict[str, Any]:
-    import httpx
     from prefect import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectHTTPStatusError
+    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
     from prefect.flows import Flow
     from prefect.types.entrypoint import EntrypointType
 
     from thalweg.flows.services import work
 
     flow: Flow[..., str] = work.scheduled_work
-    try:
+    with prefect_asked():
         async with get_client() as client:
             try:
                 await client.read_work_pool(pool)
@@ -84,9 +84,6 @@ async def _deploy(name: str, pool: str, given: dict[str, Any], timing: Schedule 
             )
             identity = await deployment.aapply()
             following = await first_planned(client, identity, str(client.api_url), Path("its log"))
-    except (httpx.TransportError, PrefectHTTPStatusError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UnavailableError(f"the Prefect server does not do as it is asked: {reason}") from None
     zone = ZoneInfo((timing.timezone if timing else None) or "UTC")
     return {
         "deployment": f"{FLOW}/{name}",
@@ -117,6 +114,8 @@ def remove(spec: Path, kinds: Sequence[str]) -> list[str]:
     ------
     InputError
         When there is none.
+    UnavailableError
+        When the server does not answer.
     """
     removed = _delete(spec, kinds)
     if not removed:
@@ -139,7 +138,7 @@ def _delete(spec: Path, kinds: Sequence[str], *, keep: str = "", wait: bool = Tr
     of_file = DeploymentFilter.model_validate({"name": {"like_": ending}})
     of_flow = FlowFilter.model_validate({"name": {"any_": [FLOW]}})
     removed = []
-    with get_client(sync_client=True) as client:
+    with prefect_asked(), get_client(sync_client=True) as client:
         for each in client.read_deployments(flow_filter=of_flow, deployment_filter=of_file):
             ours = each.name.endswith(ending) and each.name.partition("-")[0] in kinds
             if ours and each.name != keep:

@@ -10,6 +10,7 @@ from thalweg.flows.console import console, print_json, table
 from thalweg.flows.job_address import shown
 from thalweg.flows.services import machine_checks, server_checks
 from thalweg.flows.services.finding import Finding
+from thalweg.storage.errors import InputError
 
 DONE, FAILED = 0, 1
 COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
@@ -46,9 +47,11 @@ def doctor(options: Namespace) -> int:
 
 
 def _safely(check: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """Run a check; that it failed itself is a finding too."""
+    """Run a check; that it failed itself, or that what it was given is wrong, is a finding too."""
     try:
         return list(check())
+    except InputError as error:
+        return [Finding(check.__name__, "error", str(error), "correct it")]
     except Exception as error:
         name = check.__name__
         found = f"could not be checked: {type(error).__name__}: {error}"

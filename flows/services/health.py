@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from thalweg.storage.errors import UnavailableError
 
 ANSWER_SECONDS = 5.0
 Check = Callable[[], None]
@@ -35,12 +39,12 @@ def ask(
     Raises
     ------
     UnhealthyError
-        When it does not answer, or with an error.
+        When it does not answer, or with an error, or the address is none.
     """
     body = None if content is None else json.dumps(content).encode()
     kind = {} if body is None else {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, data=body, headers={**kind, **(headers or {})})
     try:
+        request = urllib.request.Request(url, data=body, headers={**kind, **(headers or {})})
         with urllib.request.urlopen(request, timeout=seconds) as answer:
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
@@ -48,6 +52,27 @@ def ask(
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise UnhealthyError(f"does not answer ({reason})") from None
+    except (ValueError, http.client.HTTPException):
+        raise UnhealthyError("is no address of a web server: write one such as http://host:4200") from None
+
+
+@contextmanager
+def prefect_asked() -> Iterator[None]:
+    """Ask the Prefect server by its own client in the body.
+
+    Raises
+    ------
+    UnavailableError
+        When it does not answer, or not as it should.
+    """
+    import httpx
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    try:
+        yield
+    except (httpx.TransportError, PrefectHTTPStatusError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UnavailableError(f"the Prefect server does not do as it is asked: {reason}") from None
 
 
 def web(url: str, headers: Mapping[str, str] | None = None) -> Check:

@@ -7,11 +7,12 @@ import os
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socket import AddressFamily
 from typing import Any
 
 from thalweg.flows.services import keeper
 from thalweg.flows.services.metrics import collect, prefect_headers, text
-from thalweg.flows.services.settings import HEALTH_PATHS, METRICS_PATH, is_loopback
+from thalweg.flows.services.settings import HEALTH_PATHS, METRICS_PATH, is_loopback, listening
 from thalweg.storage.errors import InputError
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -33,7 +34,7 @@ class Collector:
 
 
 def serve(runs: Path, host: str, port: int, *, keep: bool = False) -> int:
-    """Serve metrics until stopped.
+    """Serve metrics until stopped; to those who show ``THALWEG_METRICS_TOKEN``, where that is set.
 
     Parameters
     ----------
@@ -42,21 +43,33 @@ def serve(runs: Path, host: str, port: int, *, keep: bool = False) -> int:
     Raises
     ------
     InputError
-        When other machines could read them without a token, or the port is taken.
+        When other machines could read them without a token, the host is none, or the port is taken.
     """
     token = os.environ.get("THALWEG_METRICS_TOKEN", "")
+    family, address = listening(host)
     if not is_loopback(host) and not token:
         raise InputError(f"--host {host}: other machines reach it: set THALWEG_METRICS_TOKEN")
     try:
-        server = ThreadingHTTPServer((host, port), _handler(runs, token if not is_loopback(host) else ""))
+        server = _Server(family, (address, port), _handler(runs, token))
     except OSError as error:
         raise InputError(f"--port {port}: cannot listen at {host}: {error.strerror}") from None
-    print(f"metrics of {runs} at http://{host}:{server.server_address[1]}{METRICS_PATH}", flush=True)
+    shown = f"[{host}]" if ":" in host else host
+    print(f"metrics of {runs} at http://{shown}:{server.server_address[1]}{METRICS_PATH}", flush=True)
     if keep and (api := os.environ.get("PREFECT_API_URL")):
         keeper.keep(keeper.Keeper(api, prefect_headers()))
     with server:
         server.serve_forever()
     return 0
+
+
+class _Server(ThreadingHTTPServer):
+    """Listens at addresses of either family."""
+
+    def __init__(
+        self, family: AddressFamily, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]
+    ) -> None:
+        self.address_family = family
+        super().__init__(address, handler)
 
 
 def _handler(runs: Path, token: str) -> type[BaseHTTPRequestHandler]:

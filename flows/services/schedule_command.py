@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from argparse import Namespace
@@ -19,7 +20,6 @@ from thalweg.flows.server import configured_url
 from thalweg.flows.services import catalogue
 from thalweg.flows.services.settings import read
 from thalweg.flows.services.state import read_state
-from thalweg.flows.services.tokens import make_tokens
 from thalweg.storage import run_sharing
 from thalweg.storage.errors import InputError
 
@@ -31,8 +31,8 @@ def schedule(options: Namespace) -> int:
     """Make a deployment, or delete one, or stay and do the work by the clock."""
     if options.cron is None and not options.remove:
         raise InputError('--cron is missing: write five fields, such as "0 3 * * *"')
-    if options.time_limit <= 0:
-        raise InputError(f"--time-limit {options.time_limit:g}: must be more than 0 hours")
+    if not 0 < options.time_limit < math.inf:
+        raise InputError(f"--time-limit {options.time_limit:g}: must be more than 0 hours, and a number")
     if options.remove:
         return _remove(options)
     kind = kind_of(options.spec, ingest=options.ingest)
@@ -77,7 +77,7 @@ def parameters(kind: str, options: Namespace) -> dict[str, Any]:
 
 
 def kind_of(path: Path, *, ingest: bool = False) -> str:
-    """Tell what a file describes, after checking it.
+    """Tell what a file describes, after checking it: against its store too where that is within reach.
 
     Raises
     ------
@@ -103,15 +103,12 @@ def known_server() -> Iterator[bool]:
     if configured_url():
         yield True
         return
-    settings = read()
-    state = read_state(settings.home)
+    state = read_state(read().home)
     prefect = next((each for each in state.services if each.name == "prefect"), None) if state else None
-    if prefect is None or prefect.process is None or not prefect.process.alive():
+    if state is None or prefect is None or prefect.process is None or not prefect.process.alive():
         yield False
         return
-    added = catalogue.clients(settings, make_tokens(settings.home))
-    if state is not None:
-        added["PREFECT_API_URL"] = f"{prefect.url}/api"
+    added = catalogue.clients_of(state)
     before = {name: os.environ.get(name) for name in added}
     os.environ.update(added)
     try:

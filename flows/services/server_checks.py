@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -43,7 +44,7 @@ def _date(url: str) -> datetime | None:
             text = answer.headers.get("Date")
     except urllib.error.HTTPError as error:
         text = error.headers.get("Date")
-    except OSError:
+    except (OSError, ValueError, http.client.HTTPException):
         return None
     return parsedate_to_datetime(text) if text else None
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
+from socket import SOCK_STREAM, AddressFamily, getaddrinfo
 
 from thalweg.storage.errors import InputError
 
@@ -31,7 +32,7 @@ VARIABLES: Mapping[str, str] = {
     "THALWEG_SCRATCH": "folder for copies of runs that are in object storage",
     "THALWEG_CACHE": "folder of compiled kernels",
     "THALWEG_DASHBOARD_TOKEN": "token that the dashboard wants before it lets anybody submit",
-    "THALWEG_METRICS_TOKEN": "token that the metrics want from whoever is not on this machine",
+    "THALWEG_METRICS_TOKEN": "token that the metrics want from whoever asks",
     "THALWEG_LOG_FORMAT": "`json`: one JSON object a line on standard error, of what begins, ends and fails",
     "THALWEG_LOG_FILE": "file to which the same lines are added, from all processes",
     "THALWEG_NOTIFY_URL": "web address that is posted JSON when a scheduled run fails or models drift",
@@ -124,8 +125,26 @@ def read(environment: Mapping[str, str] = os.environ, home: Path | None = None) 
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches an address."""
-    return ip_address(host).is_loopback
+    """Tell whether only this machine reaches an address or `localhost`; of other names that is not known."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def listening(host: str) -> tuple[AddressFamily, str]:
+    """Give the family and the address of a host to listen at.
+
+    Raises
+    ------
+    InputError
+        When it is no host.
+    """
+    try:
+        family, _, _, _, place = getaddrinfo(host, None, type=SOCK_STREAM)[0]
+    except (OSError, UnicodeError):
+        raise InputError(f"--host {host}: is no address of this machine") from None
+    return family, str(place[0])
 
 
 def _port(environment: Mapping[str, str], variable: str, default: int) -> int:

@@ -28,7 +28,8 @@ def make_tokens(home: Path) -> dict[str, str]:
     """
     folder = home / "tokens"
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(exist_ok=True, mode=0o700)
         for name in NAMES:
             with suppress(FileExistsError):
                 descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -70,8 +70,8 @@ def experiment(spec: Path, runs: Path, force: bool, hours: float) -> str:
 
 def nightly(spec: Path, runs: Path, hours: float) -> str:
     """Ingest, look at the last model on the new days, tell of drift, and train anew when it is time."""
-    run_sharing.pull(runs, results)
+    guarded(hours, name="take runs")(run_sharing.pull)(runs, results)
     try:
         return chain(spec, runs, hours)
     finally:
-        run_sharing.push(runs, whole=True)
+        guarded(hours, name="send runs")(run_sharing.push)(runs, whole=True)

@@ -12,6 +12,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -31,6 +33,9 @@ from thalweg.storage.suggestions import suggest
 # By column (or name in a long table): times (datetime64[s]) and values.
 Record = dict[str, tuple[NDArray[np.datetime64], NDArray[np.float64]]]
 Period = tuple[date, date]
+
+NAME = re.compile(r"(?!\.)[^/\\\0]+\Z")
+"""What may take the place of ``{site}`` or ``{variable}``: a path then stays in its folder."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +120,27 @@ def _dates(parts: list[NDArray[Any]], file: Path, form: Form) -> NDArray[np.date
     return result
 
 
+def _named(path: str, mark: str, name: str) -> Path:
+    """Return the path of the file with a name.
+
+    Raises
+    ------
+    InputError
+        If it is no name of a file.
+    """
+    if not NAME.match(name):
+        raise InputError(
+            f"{path}: {mark} cannot become {name!r}; a name that begins with no dot and has no slash"
+        )
+    return Path(os.path.expanduser(path).replace(mark, name))  # a name is no way to another's home
+
+
 class SiteFiles:
     """One file a station."""
 
     def __init__(self, layout: Layout, sites: Sequence[str]) -> None:
         self.layout = layout
-        self.files = {site: Path(layout.path.replace("{site}", site)).expanduser() for site in sites}
+        self.files = {site: _named(layout.path, "{site}", site) for site in sites}
         for site, file in self.files.items():
             if not file.is_file():
                 raise InputError(f"{file}: no such file; it should hold the series of site {site!r}")
@@ -165,9 +185,7 @@ class SharedFiles:
         self.layout, self.sites = layout, list(sites)
         self.by_variable = "{variable}" in layout.path
         if self.by_variable:
-            named = {
-                name: Path(layout.path.replace("{variable}", name)).expanduser() for name in layout.names
-            }
+            named = {name: _named(layout.path, "{variable}", name) for name in layout.names}
         else:
             found = sorted(Path(each) for each in glob(str(Path(layout.path).expanduser()), recursive=True))
             named = {str(file): file for file in found if file.is_file()}

@@ -22,6 +22,9 @@ def main() -> int:
     if command == "cancel":
         print(f"cancelled {words[0]}", flush=True)
         return 0
+    if "--remove" in words:
+        print("deleted", words[0], flush=True)
+        return 3 if Path("refuse-removal").exists() else 0
     text = Path(words[0]).read_text()
     if "fake: deaf" in text:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit import net_util
 from streamlit.testing.v1 import AppTest
+from streamlit.web.server import server_util
 
+from thalweg.dashboard import server
 from thalweg.dashboard.entry import access
 from thalweg.flows import dashboard_server
 from thalweg.flows.dashboard_server import PUBLIC, SUBMIT, SUBMITTERS, TOKEN, Sharing
@@ -147,6 +150,53 @@ def test_of_those_that_log_in_by_oidc_the_listed_may_submit(
     person["is_logged_in"] = False
     found = visit("0.0.0.0")
     assert (found.may_read, found.can_login) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "person",
+    [
+        {"name": "boss@lab.org"},
+        {"sub": "boss@lab.org"},
+        {"name": "boss@lab.org", "email": ""},
+        {"name": "boss@lab.org", "email": "me@other.org"},
+        {"name": "token"},
+        {"name": "boss", "preferred_username": "boss@lab.org"},
+        {"email": "boss@lab.org", "email_verified": False},
+        {"email": "boss@lab.org", "email_verified": "false"},
+        {"email": "boss@lab.org.evil.example"},
+        {"email": "boss@notlab.org"},
+        {},
+    ],
+)
+def test_only_a_verified_address_is_among_the_submitters(
+    person: dict[str, object], visit: Callable[..., access.Access], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "has_oidc", lambda: True)
+    monkeypatch.setattr(st, "user", {"is_logged_in": True, **person})
+    found = visit("0.0.0.0", SUBMITTERS="boss@lab.org,*@lab.org")
+    assert (found.may_read, found.may_submit) == (True, False)
+    assert "is not among those who may submit" in found.why_not
+    assert visit("0.0.0.0", SUBMITTERS="").may_submit
+
+
+def test_a_token_submits_where_a_list_is_given_for_others(
+    visit: Callable[..., access.Access], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "has_oidc", lambda: True)
+    monkeypatch.setattr(st, "user", {"is_logged_in": False})
+    visit("0.0.0.0", TOKEN=GOOD, SUBMITTERS="boss@lab.org")
+    assert access.try_token(GOOD) == ""
+    assert visit("0.0.0.0").may_submit
+
+
+def test_a_foreign_origin_is_refused_without_asking_the_internet(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(net_util, "_make_blocking_http_get", lambda url, timeout=5: asked.append(url))
+    monkeypatch.setattr(net_util, "get_external_ip", net_util.get_external_ip)  # put back afterwards
+    server.ask_nobody()
+    assert not server_util.is_url_from_allowed_origins("http://evil.example")
+    assert server_util.is_url_from_allowed_origins("http://localhost:8501")
+    assert asked == []
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3", "::"])

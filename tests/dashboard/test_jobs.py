@@ -125,6 +125,99 @@ def test_a_job_on_a_cluster_is_followed_and_cancelled_there(place: Path) -> None
     assert "cancelled rivers-0123456789" in job.log()
 
 
+def scheduled(text: str, cron: str, name: str = "rivers") -> jobs.Job:
+    return ended(jobs.start_scheduled(text, name, "me", cron).id)
+
+
+def test_an_experiment_has_one_schedule_however_often_it_is_scheduled(place: Path) -> None:
+    first = scheduled("name: rivers\n", "0 3 * * *")
+    assert (first.state, first.code, first.clock) == ("scheduled", 0, "0 3 * * * UTC")
+    second = scheduled("name: rivers # changed\n", "0  4 * * *")
+    other = scheduled("name: other\n", "0 5 * * *", "other")
+    found = {job.id: (job.state, job.clock) for job in jobs.jobs()}
+    assert found == {
+        first.id: ("done", "0 3 * * * UTC"),
+        second.id: ("scheduled", "0 4 * * * UTC"),
+        other.id: ("scheduled", "0 5 * * * UTC"),
+    }
+    file = place / "runs" / ".jobs" / "schedules" / "rivers.yaml"
+    for job, cron in ((first, "0 3 * * *"), (second, "0 4 * * *")):
+        command = json.loads((job.folder / "job.json").read_text())["command"]
+        runs = ["--runs", str(place / "runs")]
+        assert command == [*FAKE, "schedule", str(file), *runs, "--cron", cron, "--timezone", "UTC"]
+    assert file.read_text() == "name: rivers # changed\n"
+    assert (first.folder / "experiment.yaml").read_text() == "name: rivers\n"
+
+
+def test_a_schedule_is_removed_by_a_job(place: Path) -> None:
+    job = scheduled("name: rivers\n", "0 3 * * *")
+    file = place / "runs" / ".jobs" / "schedules" / "rivers.yaml"
+    removal = ended(jobs.start_removal(job, "you").id)
+    assert (removal.state, removal.by, removal.what) == ("done", "you", "thalweg schedule --remove")
+    assert f"deleted {file}" in removal.log()
+    command = json.loads((removal.folder / "job.json").read_text())["command"]
+    assert command == [*FAKE, "schedule", str(file), "--runs", str(place / "runs"), "--remove"]
+    after = jobs.find(job.id)
+    assert after is not None
+    assert after.state == "done"
+    assert list(file.parent.iterdir()) == []
+    with pytest.raises(InputError, match="has no schedule that could be removed"):
+        jobs.start_removal(after, "me")
+    with pytest.raises(InputError, match="has no schedule that could be removed"):
+        jobs.start_removal(removal, "me")
+
+
+def test_what_could_not_be_removed_is_there_still(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = scheduled("name: rivers\n", "0 3 * * *")
+    (place / "refuse-removal").touch()
+    assert ended(jobs.start_removal(job, "me").id).state == "failed"
+    again = jobs.find(job.id)
+    assert again is not None
+    assert again.state == "scheduled"
+    (place / "refuse-removal").unlink()
+    jobs.start_local("fake: wait\n", "x", "me")
+    monkeypatch.setattr(jobs, "MOST_ALIVE", 1)  # a schedule can be removed however much runs
+    assert ended(jobs.start_removal(again, "me").id).state == "done"
+
+
+def test_a_schedule_that_fails_leaves_the_one_before_as_it_was(place: Path) -> None:
+    job = scheduled("name: rivers\n", "0 3 * * *")
+    file = place / "runs" / ".jobs" / "schedules" / "rivers.yaml"
+    assert scheduled("fake: fail\n", "0 4 * * *").state == "failed"
+    assert file.read_text() == "name: rivers\n"
+    assert jobs.find(job.id).state == "scheduled"
+    assert scheduled("fake: fail\n", "0 4 * * *", "other").state == "failed"
+    assert not file.with_name("other.yaml").exists()
+
+
+def test_without_a_server_the_job_keeps_the_clock_until_it_is_cancelled(place: Path) -> None:
+    job = jobs.start_scheduled("fake: wait\n", "rivers", "me", "0 3 * * *")
+    until(lambda: "fake schedule" in jobs.find(job.id).log())
+    assert jobs.find(job.id).state == "running"
+    with pytest.raises(InputError, match="schedules rivers already: cancel that job first"):
+        jobs.start_scheduled("name: rivers\n", "rivers", "me", "0 4 * * *")
+    assert len(jobs.jobs()) == 1
+    assert job.cancel()
+    assert ended(job.id).state == "stopped"
+    assert "tidied up" in jobs.find(job.id).log()
+    assert list((place / "runs" / ".jobs" / "schedules").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "", ".", "..", "A", "x" * 201, "a\n", "/etc/x"])
+def test_no_name_leads_out_of_the_folder_of_schedules(name: str, place: Path) -> None:
+    with pytest.raises(InputError, match="cannot be scheduled"):
+        jobs.start_scheduled("", name, "me", "0 3 * * *")
+    assert list(place.iterdir()) == []
+
+
+def test_a_damaged_note_of_a_schedule_is_none(place: Path) -> None:
+    job = scheduled("name: rivers\n", "0 3 * * *")
+    note = place / "runs" / ".jobs" / "schedules" / "rivers.json"
+    for text in ("", "[]", '"x"', "{}", '{"job": 3}'):
+        note.write_text(text)
+        assert jobs.find(job.id).state == "done"
+
+
 def test_what_is_refused(place: Path) -> None:
     with pytest.raises(InputError, match="is no address of a Ray dashboard"):
         jobs.start_on_cluster("", "rivers", "me", "ftp://x")

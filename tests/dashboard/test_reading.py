@@ -56,6 +56,8 @@ def test_models_of_a_later_experiment_come_last() -> None:
         run("b", "persistence", "2026-11-01T10:01:00+00:00", floor=True),
     ]
     assert cards.model_names(old) == (["hybrid", "persistence", "physics"], ["persistence"])
+    pooled = run("b", "hybrid+ensemble", "2026-11-01T11:00:00+00:00")
+    assert cards.model_names([*old, pooled])[0] == ["hybrid", "persistence", "physics", "hybrid+ensemble"]
     waiting = run("a", "attention", "")
     assert cards.model_names([waiting, *old])[0][-1] == "attention"
     new = [waiting, run("a", "hybrid", "2026-11-02T08:00:00+00:00")]

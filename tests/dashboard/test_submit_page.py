@@ -15,12 +15,15 @@ import streamlit as st
 import yaml
 from small_experiment import RIVERS
 from streamlit.testing.v1 import AppTest
+from waiting import until
 
 from thalweg.dashboard.entry import access
 from thalweg.dashboard.reading import estimates
-from thalweg.dashboard.starting import jobs, typed
+from thalweg.dashboard.starting import jobs, typed, typed_paths
 from thalweg.flows.dashboard_server import SUBMIT, TOKEN
 from thalweg.flows.experiment import Experiment
+from thalweg.storage import store
+from thalweg.storage.errors import UnavailableError
 from thalweg.storage.results import Run
 
 Open = Callable[..., AppTest]
@@ -33,7 +36,7 @@ def place(rivers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     st.cache_data.clear()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("THALWEG_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv(typed.FOLDERS, str(rivers))
+    monkeypatch.setenv(typed_paths.FOLDERS, str(rivers))
     monkeypatch.delenv(TOKEN, raising=False)
     monkeypatch.delenv(SUBMIT, raising=False)
     monkeypatch.setattr(jobs, "THALWEG", FAKE)
@@ -151,6 +154,79 @@ def test_a_cron_line_that_is_none_is_told(allowed: Path, open_page: Open) -> Non
     button(page, "start").click().run()
     stands(page)
     assert jobs.jobs()[0].what == "thalweg schedule, 0 3 * * * UTC"
+
+
+def test_a_schedule_is_shown_and_removed(
+    allowed: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_page("submit", where="schedule", **{"from": "file:good.yaml"})
+    button(page, "start").click().run()
+    until(lambda: not jobs.jobs()[0].alive)
+    (job,) = jobs.jobs()
+    stands(page.run())
+    assert page.dataframe[0].value["state"].tolist() == ["scheduled"]
+    assert "scheduled at 0 3 * * * UTC" in said(page)
+    whole = access.access()
+    ended = access.Access(True, False, "no longer", False, "x")
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            access,
+            "access",
+            lambda: ended if sys._getframe(1).f_code.co_name == "_remove_schedule" else whole,
+        )
+        button(page, "remove-schedule").click().run()
+    assert page.error[0].value == "Log in to remove schedules."
+    assert len(jobs.jobs()) == 1
+    monkeypatch.delenv(SUBMIT)
+    assert [each.key for each in page.run().button] == []
+    monkeypatch.setenv(SUBMIT, "1")
+    button(page.run(), "remove-schedule").click().run()
+    stands(page)
+    removal = jobs.jobs()[0]
+    assert page.query_params["job"] == removal.id
+    until(lambda: jobs.find(removal.id).state == "done")
+    assert jobs.find(job.id).state == "done"
+    stands(page.run())
+    assert [each.key for each in page.button] == ["start"]
+
+
+def test_a_store_that_is_away_is_no_mistake(
+    allowed: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(path: str) -> bool:
+        raise UnavailableError(f"{path}: the object store does not answer")
+
+    monkeypatch.setattr(store, "has_store", away)
+    page = stands(open_page("submit", **{"from": "file:good.yaml"}))
+    text = " ".join(said(page).split())
+    assert "not checked against its store: data/rivers.zarr: the object store does not answer" in text
+    assert "mistake" not in text
+    assert button(page, "start").disabled
+    for where in ("schedule", "ray"):
+        page = stands(open_page("submit", where=where, **{"from": "file:good.yaml"}))
+        text = " ".join(said(page).split())
+        assert "rivers can be run not checked against its store: data/rivers.zarr: the object" in text
+        assert not button(page, "start").disabled
+    (allowed / "worse.yaml").write_text(RIVERS.replace("hidden: 4", "hidden: 4, process: no_such"))
+    page = stands(open_page("submit", **{"from": "file:worse.yaml"}))
+    assert "1 mistake" in said(page)
+    assert button(page, "start").disabled
+
+
+def test_what_is_away_where_it_is_to_run_is_not_started(
+    allowed: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_page("submit", **{"from": "file:good.yaml"})
+    known = typed.check_typed
+    away = typed.Typed(unreachable="not checked against its store: away")
+    monkeypatch.setattr(
+        typed,
+        "check_typed",
+        lambda *given: away if sys._getframe(1).f_code.co_name == "_started" else known(*given),
+    )
+    button(page, "start").click().run()
+    assert page.error[0].value == r"not checked against its store\: away"
+    assert jobs.jobs() == []
 
 
 def test_it_can_begin_with_what_was_run_before(allowed: Path, open_page: Open, synthetic: ModuleType) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -60,12 +61,18 @@ def until(condition: Callable[[], object], told: Callable[[], object]) -> None:
         time.sleep(1)
 
 
-def asked(path: str, content: dict[str, object]) -> list[dict[str, str]]:
+def asked(path: str, content: dict[str, object]) -> list[dict[str, Any]]:
     user, _, password = os.environ["PREFECT_API_AUTH_STRING"].partition(":")
     url = f"{os.environ['PREFECT_API_URL']}/{path}"
     answer = httpx.post(url, auth=(user, password), json=content, timeout=30)
-    found: list[dict[str, str]] = answer.raise_for_status().json()
+    found: list[dict[str, Any]] = answer.raise_for_status().json()
     return found
+
+
+def spoken(deployment: dict[str, Any]) -> str:
+    """The cron line of a deployment, which has one."""
+    (schedule,) = deployment["schedules"]
+    return str(schedule["schedule"]["cron"])
 
 
 def test_what_the_page_schedules_is_run_by_the_clock(lab: Path, open_page: Callable[..., AppTest]) -> None:
@@ -76,9 +83,10 @@ def test_what_the_page_schedules_is_run_by_the_clock(lab: Path, open_page: Calla
     assert not page.error
     (job,) = jobs.jobs()
     until(lambda: jobs.find(job.id).state != "running", lambda: jobs.find(job.id))
-    assert jobs.find(job.id).state == "done", (job.folder / "log.txt").read_text()
+    assert jobs.find(job.id).state == "scheduled", (job.folder / "log.txt").read_text()
     (deployment,) = asked("deployments/filter", {})
     assert deployment["name"].startswith("experiment-rivers-")
+    assert spoken(deployment) == "* * * * *"
 
     place = lab / "runs" / "rivers" / "climatology--temporal--0--s0"
     until(lambda: Run(place).state == "done", lambda: asked("flow_runs/filter", {}))
@@ -86,3 +94,17 @@ def test_what_the_page_schedules_is_run_by_the_clock(lab: Path, open_page: Calla
     until(lambda: asked("flow_runs/filter", completed), lambda: asked("flow_runs/filter", {}))
     (artifact,) = [each for each in asked("artifacts/latest/filter", {}) if each["key"] == "skill-rivers"]
     assert json.loads(artifact["data"])[0]["model"] == "climatology"
+
+    # another cron line takes the place of the first; then the schedule is removed
+    again = jobs.start_scheduled(CLIMATOLOGY, "rivers", "me", "0 3 * * *")
+    until(lambda: jobs.find(again.id).state == "scheduled", again.log)
+    assert jobs.find(job.id).state == "done"
+    (deployment,) = asked("deployments/filter", {})
+    assert spoken(deployment) == "0 3 * * *"
+    page = open_page("submit", job=again.id, **{"from": "file:rivers.yaml"})
+    next(each for each in page.button if each.key == "remove-schedule").click().run()
+    removal = jobs.jobs()[0]
+    until(lambda: not jobs.find(removal.id).alive, removal.log)
+    assert jobs.find(removal.id).state == "done", removal.log()
+    assert jobs.find(again.id).state == "done"
+    assert asked("deployments/filter", {}) == []

@@ -8,7 +8,7 @@ import pytest
 import streamlit as st
 from small_experiment import RIVERS
 
-from thalweg.dashboard.starting import typed
+from thalweg.dashboard.starting import typed, typed_paths
 
 GOOD = RIVERS.replace("warmup: 60", "warmup: 60, seeds: [1, 2]")
 LAUGHS = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
@@ -25,7 +25,7 @@ def place(rivers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     (inner / "examples").mkdir(parents=True)
     (inner / "data").mkdir()
     (inner / "data" / "rivers.zarr").symlink_to(rivers / "rivers.zarr")
-    monkeypatch.setenv(typed.FOLDERS, str(rivers))
+    monkeypatch.setenv(typed_paths.FOLDERS, str(rivers))
     monkeypatch.chdir(inner)
     (tmp_path / "secret.yaml").write_text("name: secret\n")
     return inner

@@ -7,6 +7,7 @@ import subprocess
 from deploy_files import COMPOSE, ROOT, manifests, pods
 
 from thalweg.flows import cli
+from thalweg.flows.services import automations
 from thalweg.flows.services.settings import PORTS
 
 PAGE = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
@@ -56,7 +57,8 @@ def test_the_commands_make_every_secret_that_pods_cannot_start_without():
             keys = {word.split("=")[1] for word in words if word.startswith("--from-literal=")}
             made[words[words.index("generic") + 1]] = keys
     wanted = secrets_of_manifests()
-    for name in ("thalweg-object-store", "thalweg-tls"):  # optional; made by whoever has the certificate
+    # optional; made by whoever has the certificate
+    for name in ("thalweg-notify", "thalweg-object-store", "thalweg-tls"):
         wanted.pop(name)
     wanted["thalweg-dashboard"].discard("secrets.toml")  # optional
     assert made == wanted
@@ -81,6 +83,23 @@ def test_compose_commands_name_services_and_commands_of_ours():
         for scaled in (word for word in rest if re.fullmatch(r"[\w-]+=\d+", word)):
             assert scaled.partition("=")[0] in COMPOSE["services"]
     assert parsed == 2
+
+
+def test_notifications_are_told_by_a_worker_that_has_the_address():
+    """The command is a module's, and both workers have what it reads."""
+    (section,) = re.findall(r"(?ms)^## Notifications\n(.*?)^## ", PAGE)
+    commands = [line for line in section.splitlines() if " exec " in line]
+    assert [line.partition("exec ")[2].split()[0] for line in commands] == [
+        "prefect-worker",
+        "deployment/prefect-worker",
+    ]
+    assert all(line.endswith(f" python -P -m {automations.__name__}") for line in commands)
+    wanted = {"THALWEG_NOTIFY_URL", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING"}
+    assert wanted <= set(COMPOSE["services"]["prefect-worker"]["environment"])
+    (worker,) = [template for name, template in pods() if name == "Deployment-prefect-worker-prefect-worker"]
+    given = {each["name"]: each for each in worker["spec"]["containers"][0]["env"]}
+    assert wanted <= set(given)
+    assert given["THALWEG_NOTIFY_URL"]["valueFrom"]["secretKeyRef"]["optional"] is True
 
 
 def test_what_is_unpacked_belongs_to_who_goes_on_with_it(tmp_path):

@@ -271,5 +271,8 @@ def test_a_store_that_cannot_be_reached_is_no_mistake(content, write, monkeypatc
     with pytest.raises(UnavailableError, match="no answer") as caught:
         check(write(content))
     assert hopeful(caught.value)
+    elsewhere = check(write(content), elsewhere=True)
+    assert elsewhere.problems == []
+    assert "not checked against its store" in elsewhere.warnings[0]
     content["data"]["quality"] = {"stps": 3}
     assert "quality" in "".join(problems(write(content)))

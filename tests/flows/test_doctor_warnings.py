@@ -277,6 +277,24 @@ def test_an_object_store_without_keys(quiet, port_of, monkeypatch):
     assert wrong(server_checks.object_store) == []
 
 
+def test_what_was_given_wrong_is_an_error_and_no_mistake_of_ours(quiet, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "foo")
+    assert wrong(server_checks.prefect) == [
+        (
+            "error",
+            "foo is no address of a web server: write one such as http://host:4200",
+            "start it, or unset PREFECT_API_URL",
+        )
+    ]
+    assert wrong(server_checks.clock) == []
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://a b")
+    assert [level for level, _, _ in wrong(server_checks.object_store)] == ["error"]
+    monkeypatch.setenv("THALWEG_HOST", "banana")
+    said = "THALWEG_HOST=banana: is no address: write one such as 127.0.0.1"
+    for check in (server_checks.ports, server_checks.services):
+        assert wrong(lambda check=check: doctor._safely(check)) == [("error", said, "correct it")]
+
+
 def test_a_check_that_fails_itself_does_not_stop_the_others(quiet, monkeypatch, capsys):
     def broken():
         raise ZeroDivisionError("a mistake")

@@ -35,6 +35,10 @@ def environment(monkeypatch):
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 
 
+# Two nodes on one machine would unpack a job's code into one folder, one over the other.
+ONE_NODE = {"num_cpus": 2, "include_dashboard": True, "dashboard_port": 0}
+
+
 def test_a_job_from_submission_to_results(environment, folder, content, write, tmp_path_factory):
     (folder / "my_data.py").write_text(DATA)
     source = {"kind": "my_data:read", "sites": 6, "regions": 2, "years": 3, "seed": 3}
@@ -42,13 +46,12 @@ def test_a_job_from_submission_to_results(environment, folder, content, write, t
     content["splits"] = content["splits"][:1]
     content["models"] = {"lstm": {"kind": "lstm", "hidden": 4}, "climatology": {"kind": "climatology"}}
     write(content)
-    with Host(tmp_path_factory.mktemp("jobs") / "log", include_dashboard=True, dashboard_port=0) as host:
-        host.add()
+    with Host(tmp_path_factory.mktemp("jobs") / "log", **ONE_NODE) as host:
 
         def thalweg(*words, code=0):
             command = [sys.executable, "-m", "thalweg.flows.cli", *words, "--address", host.url]
             result = subprocess.run(command, env=own(host), capture_output=True, text=True)
-            assert result.returncode == code, result.stderr
+            assert result.returncode == code, result.stdout + result.stderr
             return result
 
         said = thalweg("submit", "experiment.yaml", "--wait")
@@ -101,9 +104,8 @@ def test_who_waits_goes_on_on_a_cluster_that_was_started_anew(
     content["training"] |= {"epochs": 400}
     write(content)
     logs, port = tmp_path_factory.mktemp("anew"), free_port()
-    options = {"include_dashboard": True, "dashboard_port": port}
+    options = {**ONE_NODE, "dashboard_port": port}
     with Host(logs / "first", **options) as host:
-        host.add()
         command = [sys.executable, "-m", "thalweg.flows.cli", "submit", "experiment.yaml", "--wait"]
         waiting = subprocess.Popen(
             [*command, "--address", host.url],
@@ -116,8 +118,7 @@ def test_who_waits_goes_on_on_a_cluster_that_was_started_anew(
         )
     time.sleep(1)
     reached = json.loads(status.read_text())["epoch"]
-    with Host(logs / "second", **options) as host:
-        host.add()
+    with Host(logs / "second", **options):
         said = waiting.communicate(timeout=600)
     assert waiting.returncode == 0, said
     assert "the cluster has forgotten it: submitting again" in said[1]

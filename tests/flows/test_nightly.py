@@ -15,7 +15,7 @@ from thalweg.flows.cell import run_cell
 from thalweg.flows.cell_spec import Cell
 from thalweg.flows.experiment import load_experiment, override
 from thalweg.storage import run_sharing
-from thalweg.storage.errors import InputError
+from thalweg.storage.errors import InputError, UnavailableError
 from thalweg.storage.ingest.pipeline import Options, ingest_all
 from thalweg.storage.results import Run, run_name
 from thalweg.storage.splits import make_folds
@@ -226,6 +226,57 @@ def test_nights_with_runs_in_an_object_store(advance, folder, place, become, pre
     kept = nightly.read_record(runs / "rivers")
     assert [each["drift"] for each in kept["looks"]] == [False]
     assert kept["retrained"]["experiment"] == "rivers-20030930"
+
+
+def test_a_night_outlives_what_is_out_of_reach_once(advance, folder, prefect_server, monkeypatch):
+    """Whatever asks for the store or the runs is refused the first time; the night is as if it were not."""
+    from prefect import flow
+
+    from thalweg.flows.prefect_settings import prefect_settings
+    from thalweg.flows.services import chain, retrying, work
+    from thalweg.storage import store
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server.url)
+    monkeypatch.setenv("PREFECT_LOCAL_STORAGE_PATH", str(folder / "results"))
+    monkeypatch.setattr(retrying, "RETRY_SECONDS", (0.05,))
+    monkeypatch.setattr(chain, "ingest", lambda spec, hours: "ingested")
+    steps = ["pull", "read_chain", "_key", "look", "due", "push"]
+    refused = []
+
+    def away_once(module, name):
+        whole = getattr(module, name)
+
+        def asked(*given, **more):
+            """Refuse each step once."""
+            who = name if name in ("pull", "push") else sys._getframe(1).f_code.co_name
+            if who in steps and who not in refused:
+                refused.append(who)
+                raise UnavailableError("s3://lab: did not answer")
+            return whole(*given, **more)
+
+        monkeypatch.setattr(module, name, asked)
+
+    advance("2003-06-30")
+    root = folder / "runs"
+    train(root)
+    advance("2003-09-30")
+    trained = []
+    monkeypatch.setattr(
+        chain, "train", lambda path, runs, changes, force, hours: trained.append(changes["name"]) or "trained"
+    )
+    for module, name in ((run_sharing, "pull"), (run_sharing, "push"), (store, "open_store")):
+        away_once(module, name)
+    away_once(nightly_spec, "check")
+
+    @flow
+    def night():
+        return work.nightly(Path("nightly.yaml"), root, 1.0)
+
+    with prefect_settings(prefect_server, folder):
+        said = night()
+    assert "rivers/physics--temporal--0--s1 does not drift" in said
+    assert trained == ["rivers-20030930"]
+    assert refused == steps
 
 
 @pytest.mark.slow

@@ -1,6 +1,9 @@
 """What Prefect's server posts to THALWEG_NOTIFY_URL; a server with all its services, and a receiver."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -41,6 +44,30 @@ def receiver():
     yield f"http://127.0.0.1:{served.server_port}/hook?token=secret", posted
     served.shutdown()
     served.server_close()
+
+
+@pytest.mark.parametrize(
+    ("environment", "code", "said"),
+    [
+        ({}, 2, "PREFECT_API_URL is missing"),
+        ({"PREFECT_API_URL": "http://127.0.0.1:9/api", "THALWEG_NOTIFY_URL": "hook"}, 2, "is no address"),
+        ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, 1, "the Prefect server does not do as it is asked"),
+    ],
+)
+def test_the_command_says_what_is_wrong(environment, code, said, folder, monkeypatch):
+    """As it is called where no `thalweg up` does; without a server's address Prefect would start its own."""
+    for name in ("PREFECT_API_URL", "THALWEG_NOTIFY_URL"):
+        monkeypatch.delenv(name, raising=False)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", automations.__name__],
+        env={**os.environ, "PREFECT_HOME": str(folder), **environment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == code
+    (line,) = done.stderr.splitlines()
+    assert said in line
 
 
 @pytest.fixture

@@ -209,8 +209,8 @@ def wait(**options):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_in_the_middle(write, folder, started, number):
     """Its private server and the ingest that is under way leave with it, and the store can be ingested."""
-    (folder / "waiting.py").write_text(WAITING)
-    path = write({"store": "a.zarr", "source": {"kind": "waiting:wait"}})
+    (folder / "slow_source.py").write_text(WAITING)
+    path = write({"store": "a.zarr", "source": {"kind": "slow_source:wait"}})
     process = started("out.log", str(path), "--cron", "0 3 * * *")
     until((folder / "begun").exists)
     all_of_them = members(process.pid)
@@ -219,7 +219,7 @@ def test_stopped_in_the_middle(write, folder, started, number):
     assert process.wait(PATIENCE) == (0 if number == signal.SIGINT else -number)
     until(lambda: not any(Path(f"/proc/{each}").exists() for each in all_of_them), 20)
     assert "Traceback" not in (folder / "out.log").read_text()
-    (folder / "waiting.py").write_text(
+    (folder / "slow_source.py").write_text(
         WAITING.replace("    time.sleep(600)", "    return twin(sites=4, years=2)")
     )
     with pytest.raises(SystemExit) as ended:

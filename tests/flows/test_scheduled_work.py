@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 import time
 from argparse import Namespace
 from contextvars import copy_context
@@ -14,6 +16,7 @@ from uuid import UUID
 
 import pytest
 from copied_files import cut_until_it_failed, write_rivers
+from waiting import free_port
 
 from thalweg.flows.prefect_settings import prefect_settings
 from thalweg.flows.services import deploying, schedule_command
@@ -95,8 +98,10 @@ def test_what_the_command_refuses(write, folder):
     options = Namespace(spec=spec, cron=None, time_limit=1.0, runs=Path("runs"), **given)
     with pytest.raises(InputError, match="--cron is missing"):
         schedule_command.schedule(options)
-    with pytest.raises(InputError, match="--time-limit 0: must be more than 0 hours"):
-        schedule_command.schedule(Namespace(**{**vars(options), "cron": "0 3 * * *", "time_limit": 0.0}))
+    for hours in ("0", "-1", "nan", "inf"):
+        given = Namespace(**{**vars(options), "cron": "0 3 * * *", "time_limit": float(hours)})
+        with pytest.raises(InputError, match=f"--time-limit {hours}: must be more than 0 hours"):
+            schedule_command.schedule(given)
     with pytest.raises(InputError, match="there is no Prefect server"):
         schedule_command.schedule(Namespace(**{**vars(options), "remove": True}))
 
@@ -122,6 +127,20 @@ def test_a_schedule_outlives_its_file_and_can_be_removed(write, folder, prefect_
         assert re.search(r"deleted thalweg/ingest-rivers-\w{8}\n$", capsys.readouterr().out)
         with pytest.raises(InputError, match=r"has no schedule thalweg/ingest-.* or .* or "):
             schedule_command.schedule(remove)
+
+
+def test_a_server_that_is_away_is_named_in_one_line(folder, monkeypatch):
+    """Also where a deployment is deleted; the command then ends with 1, as other commands do."""
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_port()}/api")
+    done = subprocess.run(
+        [sys.executable, "-m", "thalweg.flows.cli", "schedule", "rivers.yaml", "--remove"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("the Prefect server does not do as it is asked: ")
 
 
 def test_a_look_that_was_taken_is_not_taken_again(folder, prefect_server, monkeypatch):

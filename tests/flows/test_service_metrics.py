@@ -4,11 +4,11 @@ import json
 import urllib.error
 import urllib.request
 from datetime import UTC, datetime
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
+from waiting import until
 
 from thalweg.flows.services import metrics, metrics_server
 from thalweg.storage.errors import InputError, UnavailableError
@@ -54,17 +54,64 @@ def test_what_is_here_is_told_where_the_object_store_is_away(folder, monkeypatch
     assert 'thalweg_collect_failures{part="runs"} 0\n' in told
 
 
-def test_metrics_want_a_token_where_others_reach_them(folder, monkeypatch):
+@pytest.fixture
+def served(folder, monkeypatch):
+    """Serve metrics at a host; gives their address."""
+    servers = []
+
+    class Kept(metrics_server._Server):
+        def __init__(self, *given):
+            super().__init__(*given)
+            servers.append(self)
+
+    monkeypatch.setattr(metrics_server, "_Server", Kept)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+
+    def serve(host):
+        Thread(target=metrics_server.serve, args=(Path("runs"), host, 0), daemon=True).start()
+        until(lambda: servers)
+        place = servers[-1].server_address[0]
+        return f"http://{f'[{place}]' if ':' in place else place}:{servers[-1].server_port}"
+
+    yield serve
+    for each in servers:
+        each.shutdown()
+
+
+def code(url, **headers):
+    """Give what a server answers."""
+    try:
+        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10).status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_metrics_want_a_token_wherever_one_is_set(host, served, monkeypatch):
+    monkeypatch.setenv("THALWEG_METRICS_TOKEN", "secret")
+    address = served(host)
+    assert code(f"{address}/metrics") == 401
+    assert code(f"{address}/metrics", Host="evil.example") == 401
+    assert code(f"{address}/metrics", Authorization="Bearer wrong") == 401
+    assert code(f"{address}/metrics", Authorization="Bearer secret") == 200
+    assert code(f"{address}/health") == 200  # probes have no token
+
+
+def test_metrics_are_open_to_this_machine_where_no_token_is_set(served, monkeypatch):
     monkeypatch.delenv("THALWEG_METRICS_TOKEN", raising=False)
-    with pytest.raises(InputError, match="set THALWEG_METRICS_TOKEN"):
-        metrics_server.serve(Path("runs"), "0.0.0.0", 0)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), metrics_server._handler(Path("runs"), "secret"))
-    Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_address[1]}/metrics"
-    for header in ({}, {"Authorization": "Bearer wrong"}):
-        with pytest.raises(urllib.error.HTTPError, match="401"):
-            urllib.request.urlopen(urllib.request.Request(url, headers=header), timeout=10)
-    asked = urllib.request.Request(url, headers={"Authorization": "Bearer secret"})
-    assert urllib.request.urlopen(asked, timeout=10).status == 200
-    server.shutdown()
-    server.server_close()
+    assert code(f"{served('127.0.0.1')}/metrics") == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("0.0.0.0", "^--host 0.0.0.0: other machines reach it: set THALWEG_METRICS_TOKEN$"),
+        ("::", "^--host ::: other machines reach it: set THALWEG_METRICS_TOKEN$"),
+        ("no.such.invalid", "^--host no.such.invalid: is no address of this machine$"),
+        ("a..b", "^--host a..b: is no address of this machine$"),
+    ],
+)
+def test_hosts_that_are_refused(host, said, folder, monkeypatch):
+    monkeypatch.delenv("THALWEG_METRICS_TOKEN", raising=False)
+    with pytest.raises(InputError, match=said):
+        metrics_server.serve(Path("runs"), host, 0)

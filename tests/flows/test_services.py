@@ -7,17 +7,20 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from own_services import own_services
 from waiting import PATIENCE, until
 
-from thalweg.flows.services import settings, tokens
+from thalweg.flows import dashboard_server, job_address
+from thalweg.flows.services import control, settings, tokens
 from thalweg.flows.services.catalogue import ray_folder, services
 from thalweg.flows.services.ports import refuse_busy_ports
 from thalweg.flows.services.processes import Process
-from thalweg.flows.services.state import read_state
+from thalweg.flows.services.state import ServiceState, State, now, read_state
 from thalweg.storage.errors import InputError
 
 ONLY_METRICS = ["prefect", "worker", "ray", "dashboard"]
@@ -82,6 +85,67 @@ def test_tokens_are_for_their_owner_alone(tmp_path):
         tokens.make_tokens(Path("/proc/nothing"))
 
 
+def test_the_folder_is_for_its_owner_alone(tmp_path):
+    tokens.make_tokens(tmp_path / "lab" / "services")
+    for folder in ("services", "services/tokens"):
+        assert (tmp_path / "lab" / folder).stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [
+        *(("127.0.0.1", True), ("127.8.0.1", True), ("::1", True), ("localhost", True), ("LOCALHOST", True)),
+        *(("0.0.0.0", False), ("::", False), ("192.0.2.7", False), ("banana", False), ("", False)),
+    ],
+)
+def test_what_is_this_machine_alone(host, own):
+    assert settings.is_loopback(host) is own
+    assert dashboard_server.is_loopback is settings.is_loopback
+    if host:
+        address = f"http://[{host}]:8265" if ":" in host else f"http://{host}:8265"
+        assert job_address.is_local(address) is own
+
+
+def started(home, names, **more):
+    """Write down that services run, whose process is this one."""
+    process = Process.of(os.getpid())
+    given = settings.read({"THALWEG_PREFECT_PORT": "4300", **more}, home)
+    rows = [ServiceState(name, "healthy", process=process) for name in names]
+    State(process, now(), {**asdict(given), "home": str(given.home)}, rows).write(home)
+
+
+def test_the_environment_is_that_of_what_was_started(folder, monkeypatch, capsys):
+    """Not what the shell's own variables would have: those may be of another lab, or have changed."""
+    home = Path(".thalweg/services").absolute()
+    env = Namespace(env=True, json=False)
+    assert control.status(env) == 1
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", f"{home}: nothing is up; `thalweg up` starts it\n")
+    assert not home.exists()
+
+    made = tokens.make_tokens(home)
+    started(home, ["prefect", "worker", "ray"], THALWEG_RUNS="s3://lab/runs")
+    monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere:4200/api")
+    assert control.status(env) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "export PREFECT_API_URL=http://127.0.0.1:4300/api" in lines
+    assert f"export PREFECT_API_AUTH_STRING=thalweg:{made['prefect']}" in lines
+    assert "export RAY_API_SERVER_ADDRESS=http://127.0.0.1:8265" in lines
+    assert "export THALWEG_RUNS=s3://lab/runs" in lines
+
+    started(home, ["worker"])  # with the server and the cluster of somebody else
+    control.status(env)
+    names = {line.split()[1].partition("=")[0] for line in capsys.readouterr().out.splitlines()}
+    assert names == {"THALWEG_SERVICES", "THALWEG_RUNS", "THALWEG_WORK_POOL", "PREFECT_HOME"}
+
+    state = json.loads((home / "state.json").read_text())
+    del state["settings"]["ports"]
+    state["settings"]["port"] = 4200
+    (home / "state.json").write_text(json.dumps(state))
+    with pytest.raises(InputError, match="is not what `thalweg up` writes"):
+        control.status(env)
+
+
 def test_an_address_of_another_machine_is_no_busy_port(tmp_path):
     elsewhere = settings.read({"THALWEG_HOST": "192.0.2.77"}, tmp_path)
     with pytest.raises(InputError, match=r"^THALWEG_HOST=192\.0\.2\.77: is no address of this machine$"):
@@ -128,7 +192,11 @@ def test_up_and_down(lab):
 
     code, shown, _ = run("up", *without)
     assert code == 0, shown
-    assert urllib.request.urlopen(f"{lab.url('metrics')}/metrics", timeout=10).status == 200
+    asked = urllib.request.Request(
+        f"{lab.url('metrics')}/metrics",
+        headers={"Authorization": f"Bearer {tokens.read_token(lab.home, 'metrics')}"},
+    )
+    assert urllib.request.urlopen(asked, timeout=10).status == 200
     row = service()
     assert row["state"] == "healthy"
     assert row["memory"] > 2**20

@@ -128,10 +128,14 @@ def test_segments_cover_all_days_and_end_where_asked(memory):
 def test_memory_stays_within_the_budget():
     """In a process of its own: 200 MB of record do not appear when 30 MB are allowed."""
     script = """
-import resource, sys, torch
+import re, sys, torch
+from pathlib import Path
 from thalweg.models.engine import simulate
 from thalweg.models.processes import find_process
 process, memory = find_process("hbv"), int(sys.argv[1])
+def most():
+    # kB; getrusage counts what the process that started this one had
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 def step(days):
     forcing = {item.name: torch.rand(days, 500) for item in process.forcings}
     parameters = {
@@ -141,16 +145,16 @@ def step(days):
     result = simulate(process, forcing, parameters, fluxes=("discharge",), weights="mean", memory=memory)
     result.fluxes["discharge"].sum().backward()
 step(10)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = most()
 step(1300)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(most() - before)
 """
     grown = [
         int(subprocess.run([sys.executable, "-c", script, str(size)], capture_output=True, check=True).stdout)
         for size in (10**9, 30 * 10**6)
     ]
     assert grown[0] > 200_000  # kB
-    assert grown[1] < 30_000 + 20_000  # the forcing and the discharge take 11 MB
+    assert grown[1] < 30_000 + 50_000  # forcing, discharge and their gradients take 20 MB
 
 
 # -- states at chosen days --------------------------------------------------------------------

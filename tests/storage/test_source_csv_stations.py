@@ -64,6 +64,46 @@ def test_one_file_a_station(spec):
     assert "Oudin" in dataset["potential_evapotranspiration"].attrs["comment"]
 
 
+@pytest.mark.parametrize("name", ["..", ".", "../other", "/etc/passwd", ".hidden", "a/b", "a\\b"])
+def test_a_site_or_column_in_a_path_does_not_lead_elsewhere(spec, tmp_path, stations, name):
+    """Whoever writes the table of stations, or a column's name, does not choose which files are read."""
+    stations.write_text(f"site,latitude,longitude,area\n{name},47.2,7.1,50\n")
+    with pytest.raises(InputError, match="cannot become") as refused:
+        read_source(spec)
+    assert str(refused.value).count("\n") == 0
+    assert repr(name) in str(refused.value)
+    stations.write_text("site,latitude,longitude\njura,47.2,7.1\n")
+    variables = {"temperature": {"column": name, "units": "degC"}}
+    with pytest.raises(InputError, match=r"\{variable\} cannot become"):
+        read_source(spec | {"path": f"{tmp_path}/{{variable}}.csv", "variables": variables})
+
+
+def test_two_dots_from_two_columns(spec, tmp_path):
+    (tmp_path / "in").mkdir()
+    path = f"{tmp_path}/in/{{variable}}{{variable}}/jura.csv"
+    with pytest.raises(InputError, match="cannot become"):
+        read_source(spec | {"path": path, "variables": {"temperature": "."}})
+    with pytest.raises(InputError, match="cannot become ''"):
+        read_source(
+            spec | {"path": f"{tmp_path}/in/.{{variable}}./jura.csv", "variables": {"temperature": ""}}
+        )
+
+
+def test_a_site_called_tilde_is_not_the_home(spec, tmp_path, stations, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    series("jura").to_csv(tmp_path / "home" / "own.csv")
+    stations.write_text("site,latitude,longitude,area\n~,47.2,7.1,50\n")
+    with pytest.raises(InputError, match=r"~/own\.csv: no such file"):
+        read_source(spec | {"path": "{site}/own.csv"})
+    (tmp_path / "~").mkdir()
+    series("jura").to_csv(tmp_path / "~" / "own.csv")
+    assert read_source(spec | {"path": "{site}/own.csv"})["site"].values.tolist() == ["~"]
+    (tmp_path / "home" / "~.csv").write_bytes((tmp_path / "home" / "own.csv").read_bytes())
+    assert read_source(spec | {"path": "~/{site}.csv"})["site"].values.tolist() == ["~"]
+
+
 def long_table():
     parts = []
     for site in SITES:
