@@ -138,7 +138,8 @@ def test_a_lost_node_leaves_the_others_to_go_on_from_the_checkpoint(two, tmp_pat
     # the nodes and five processes of Ray Train start at once: a busy machine must not look like a lost one
     patient = {"health_check_period_ms": 1000, "health_check_failure_threshold": 15}
     log = tmp_path_factory.mktemp("cluster") / "log"
-    with Host(log, include_dashboard=False, settings=patient) as host:
+    # with Ray's dashboard: it is what frees the places where the node of Ray Train's own controller was lost
+    with Host(log, include_dashboard=True, dashboard_port=0, settings=patient) as host:
         nodes = [host.add(cpus=1), host.add(cpus=1)]
         driver = subprocess.Popen(
             [sys.executable, "-c", DRIVER.format(tests=str(HERE))],
