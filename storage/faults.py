@@ -19,6 +19,12 @@ REFUSED = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 NO_ROOM = r"No space left|quota exceeded|File too large"
 DENIED = r"AccessDenied|Permission denied|Read-only file system|Operation not permitted|Forbidden"
 WRONG_KEY = r"InvalidAccessKeyId|SignatureDoesNotMatch|ExpiredToken|InvalidToken|no providers in chain"
+NO_BUCKET = r"NoSuchBucket"
+
+
+def lasting(problem: Exception) -> bool:
+    """Tell whether an error of Icechunk's stays until a person does something about rights or the bucket."""
+    return re.search(rf"{DENIED}|{WRONG_KEY}|{NO_BUCKET}", str(problem)) is not None
 
 
 @contextmanager
@@ -59,7 +65,7 @@ def _explained(location: Location, what: str, text: str) -> Exception:
         return InputError(f"{where}: wrong credentials; see AWS_ACCESS_KEY_ID ({cause})")
     if re.search(DENIED, text):
         return InputError(f"{where}: permission denied; ask for the right to use it ({cause})")
-    if "NoSuchBucket" in text:
+    if re.search(NO_BUCKET, text):
         return InputError(f"{location}: no such bucket; make it first")
     if "repository doesn't exist" in text:
         return InputError(no_store(location))

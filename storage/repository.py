@@ -18,7 +18,7 @@ from zarr.errors import GroupNotFoundError
 
 from thalweg.storage.checked import CheckedStore
 from thalweg.storage.errors import InputError
-from thalweg.storage.faults import explained, no_store
+from thalweg.storage.faults import explained, lasting, no_store
 from thalweg.storage.layout import FORMAT, open_arrays
 from thalweg.storage.location import Location
 from thalweg.storage.lock import LOCK, exclusive
@@ -182,7 +182,9 @@ def _create_objects(location: Location) -> None:
         return
     try:
         create_repository(storage)
-    except icechunk.IcechunkError:
+    except icechunk.IcechunkError as problem:
+        if lasting(problem):
+            raise
         # another process was first, and may still be at it, or the answer got lost
         deadline = time.monotonic() + CREATING
         while not icechunk.Repository.exists(storage):
