@@ -120,6 +120,7 @@ def test_a_cell_without_memory_leaves_the_others(host, place):
     assert (status["state"], status["message"]) == ("failed", "MemoryError")
 
 
+@pytest.mark.slow
 def test_a_full_object_store_is_no_obstacle_and_who_needs_it_is_told(host, place):
     # a cell of 400 kB, as one with thousands of sites is, goes by no object store either
     driver = drive(host, ["large"], fill_store=True, filler=50_000)

@@ -188,6 +188,7 @@ def test_mistakes_are_named(advance, folder, changes, said):
     assert said in str(refused.value)
 
 
+@pytest.mark.slow
 def test_nights_with_runs_in_an_object_store(advance, folder, place, become, prefect_server, monkeypatch):
     """The model is trained on another machine, and the next night is done by a third one."""
     from prefect import flow
