@@ -8,7 +8,6 @@ from math import isfinite
 
 from thalweg.flows.palette import MODELS
 
-FLOORS = ("climatology", "persistence")
 """Models any other has to beat: drawn muted and broken, always after the others."""
 
 # The same hues on a dark ground, the two darkest lifted to a contrast above 4.5.

@@ -133,6 +133,18 @@ def rows(table: pd.DataFrame | Styler, *, most: int, **more: Any) -> Any:
     return st.dataframe(table, hide_index=True, height=height, row_height=TABLE_ROW, placeholder="", **more)
 
 
+def pick(table: pd.DataFrame | Styler, names: Sequence[str], key: str, **more: Any) -> str | None:
+    """A table whose rows have names; gives that of the row which was picked, once, until another is picked.
+
+    Only then: the list may have moved under an old pick.
+    """
+    picked = rows(table, key=key, on_select="rerun", selection_mode="single-row", **more).selection.rows
+    last = f"last:{key}"
+    anew = picked != st.session_state.get(last)
+    st.session_state[last] = picked
+    return names[picked[0]] if anew and picked and picked[0] < len(names) else None
+
+
 def notices(problems: Sequence[str], label: str = "could not be read") -> None:
     """What is missing, folded away: the page stands without it."""
     if problems:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from thalweg.flows.data_parser import add_actions
 from thalweg.flows.job_parser import add_job_commands
-from thalweg.flows.services.parser import add_service_commands, port
+from thalweg.flows.services.parser import Command, add_service_commands, port
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -117,6 +117,17 @@ def parser() -> argparse.ArgumentParser:
         added.add_argument("--debug", action="store_true", help="show the traceback of an error")
         return added
 
+    _add_experiment_commands(command)
+    add_job_commands(command, (_add_experiment, _add_runs, _add_json))
+    add_service_commands(command, _add_json, _add_runs)
+    _add_list(command)
+    _add_result_commands(command)
+    _add_dashboard(command)
+    return root
+
+
+def _add_experiment_commands(command: Command) -> None:
+    """From data and an experiment to runs."""
     added = command("check", "explain every mistake in an experiment, and what it would run")
     _add_experiment(added)
     _add_json(added)
@@ -156,16 +167,17 @@ def parser() -> argparse.ArgumentParser:
     )
     _add_json(added)
 
-    add_job_commands(command, (_add_experiment, _add_runs, _add_json))
 
-    add_service_commands(command, _add_json, _add_runs)
-
+def _add_list(command: Command) -> None:
     added = command("list", "list what an experiment can name")
     added.add_argument(
         "what", choices=("models", "processes", "splits", "sources", "losses", "heads", "metrics")
     )
     _add_json(added)
 
+
+def _add_result_commands(command: Command) -> None:
+    """Of runs that are there."""
     added = command("runs", "list runs")
     added.add_argument("experiment", nargs="?", help="of this experiment alone")
     _add_runs(added)
@@ -215,6 +227,8 @@ def parser() -> argparse.ArgumentParser:
     _add_runs(added)
     _add_json(added)
 
+
+def _add_dashboard(command: Command) -> None:
     added = command("dashboard", "open the web page on this machine")
     _add_runs(added)
     added.add_argument("--port", type=port, help="(default: 8501, or the next one that is free)")
@@ -229,7 +243,6 @@ def parser() -> argparse.ArgumentParser:
     )
     added.add_argument("--public", action="store_true", help="let whoever reaches it read without a login")
     added.add_argument("--url", help="as others see it, where a proxy is in front")
-    return root
 
 
 def _count(text: str) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from thalweg.dashboard.look import FLOORS
+from thalweg.flows.model_spec import FLOORS
 from thalweg.flows.palette import place
 from thalweg.storage import run_sharing
 from thalweg.storage.results import Run, place_in_order

@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from thalweg.dashboard.reading.cards import Card, Stamp
+from thalweg.flows.model_spec import FLOORS
 
 _JUDGES = 60  # earlier runs of a kind that are asked, the newest first
-_FLOORS = ("climatology", "persistence")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def estimate(
     )
     total, judges, same, unknown = 0.0, 0, True, []
     for model, kind in kinds.items():
-        floor = kind in _FLOORS
+        floor = kind in FLOORS
         wanted = [run for run in done if _kind(run.path, run.stamp) == ("floor" if floor else kind)]
         near = [run for run in wanted if run.store == store]
         chosen = (near or wanted)[:_JUDGES]

@@ -40,11 +40,10 @@ def _list(look: Look, allowed: Access) -> None:
         }
     )
     column = st.column_config
-    picked = parts.rows(
+    picked = parts.pick(
         table.style.map(lambda state: f"color: {_color(str(state), look)}", subset=["state"]),
-        key="jobs",
-        on_select="rerun",
-        selection_mode="single-row",
+        [job.id for job in known],
+        "jobs",
         most=250,
         column_config={
             "state": column.TextColumn("state", width=80),
@@ -55,10 +54,8 @@ def _list(look: Look, allowed: Access) -> None:
             "took": column.TextColumn("took", width=100),
         },
     )
-    rows = picked.selection.rows
-    if rows != st.session_state.get("jobs-last") and rows and rows[0] < len(known):
-        choices.keep("job", known[rows[0]].id)
-    st.session_state["jobs-last"] = rows
+    if picked is not None:
+        choices.keep("job", picked)
     wanted = choices.recall("job")
     _told(next((job for job in known if job.id == wanted), known[0]), look, allowed)
 

@@ -44,11 +44,10 @@ def draw(runs: Sequence[Card], shown: Mapping[str, Measure], lines: Mapping[str,
     column = st.column_config
     wide, narrow = st.columns([3, 1], gap="medium")
     with wide:
-        picked = parts.rows(
+        picked = parts.pick(
             styled,
-            key=f"runs-{runs[0].experiment}",
-            on_select="rerun",
-            selection_mode="single-row",
+            [run.id for run in runs],
+            f"runs-{runs[0].experiment}",
             most=430,
             column_config={
                 "progress": column.ProgressColumn(
@@ -65,11 +64,8 @@ def draw(runs: Sequence[Card], shown: Mapping[str, Measure], lines: Mapping[str,
                 "note": column.TextColumn("note", width=260),
             },
         )
-    rows = picked.selection.rows
-    # only when the pick changes: the list may have moved under an old one
-    if rows != st.session_state.get("runs-last") and rows and rows[0] < len(runs):
-        choices.keep("run", runs[rows[0]].id)
-    st.session_state["runs-last"] = rows
+    if picked is not None:
+        choices.keep("run", picked)
     chosen = choices.recall("run")
     with narrow:
         trained = [run for run in runs if not run.floor]

@@ -115,11 +115,10 @@ def table(found: Sequence[Summary], medians: Mapping[str, pd.DataFrame], measure
     )
     column = st.column_config
     told = f"Best trained model, by the median {measure.short} over test sites"
-    picked = parts.rows(
+    picked = parts.pick(
         shown.style.map(lambda state: f"color: {look.states.get(state, look.muted)}", subset=["state"]),
-        key="experiments",
-        on_select="rerun",
-        selection_mode="single-row",
+        names,
+        "experiments",
         most=_MOST,
         column_config={
             "": column.TextColumn("●", width=30, help="The experiment below"),
@@ -135,13 +134,9 @@ def table(found: Sequence[Summary], medians: Mapping[str, pd.DataFrame], measure
             "updated": column.DatetimeColumn("updated", format="distance", width=115),
         },
     )
-    rows = picked.selection.rows
-    # only when the pick changes: the list may have moved under an old one
-    if rows != st.session_state.get("experiments-last") and rows and rows[0] < len(names):
-        st.session_state["experiments-last"] = rows
-        choices.keep("experiment", names[rows[0]])
+    if picked is not None:
+        choices.keep("experiment", picked)
         st.rerun()
-    st.session_state["experiments-last"] = rows
     choices.keep("experiment", chosen)
     return chosen
 
