@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from thalweg.storage.errors import UnavailableError
 
@@ -67,12 +68,15 @@ def prefect_asked() -> Iterator[None]:
     """
     import httpx
     from prefect.exceptions import PrefectHTTPStatusError
+    from prefect.settings import PREFECT_API_URL
 
+    # the host alone: an address may hold a password
+    host = urlsplit(PREFECT_API_URL.value() or "").netloc.rpartition("@")[2]
     try:
         yield
     except (httpx.TransportError, PrefectHTTPStatusError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UnavailableError(f"the Prefect server does not do as it is asked: {reason}") from None
+        raise UnavailableError(f"the Prefect server at {host} does not do as it is asked: {reason}") from None
 
 
 def web(url: str, headers: Mapping[str, str] | None = None) -> Check:

@@ -51,7 +51,11 @@ def receiver():
     [
         ({}, 2, "PREFECT_API_URL is missing"),
         ({"PREFECT_API_URL": "http://127.0.0.1:9/api", "THALWEG_NOTIFY_URL": "hook"}, 2, "is no address"),
-        ({"PREFECT_API_URL": "http://127.0.0.1:9/api"}, 1, "the Prefect server does not do as it is asked"),
+        (
+            {"PREFECT_API_URL": "http://127.0.0.1:9/api"},
+            1,
+            "server at 127.0.0.1:9 does not do as it is asked",
+        ),
     ],
 )
 def test_the_command_says_what_is_wrong(environment, code, said, folder, monkeypatch):

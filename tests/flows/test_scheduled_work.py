@@ -131,7 +131,8 @@ def test_a_schedule_outlives_its_file_and_can_be_removed(write, folder, prefect_
 
 def test_a_server_that_is_away_is_named_in_one_line(folder, monkeypatch):
     """Also where a deployment is deleted; the command then ends with 1, as other commands do."""
-    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_port()}/api")
+    place = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("PREFECT_API_URL", f"http://{place}/api")
     done = subprocess.run(
         [sys.executable, "-m", "thalweg.flows.cli", "schedule", "rivers.yaml", "--remove"],
         capture_output=True,
@@ -140,7 +141,7 @@ def test_a_server_that_is_away_is_named_in_one_line(folder, monkeypatch):
     )
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert line.startswith("the Prefect server does not do as it is asked: ")
+    assert line.startswith(f"the Prefect server at {place} does not do as it is asked: ")
 
 
 def test_a_look_that_was_taken_is_not_taken_again(folder, prefect_server, monkeypatch):
